@@ -1,0 +1,460 @@
+r"""Numbers that know their own error: the same manual code, run on value and bound.
+
+A :class:`BoundedArray` carries a float64 ``value`` and an ``error`` such that every correct
+evaluation of the same formula in the working precision, in any order of summation, with or
+without fused multiply-add, lies within ``value ± error``. NumPy's protocols (NEP 13, NEP 18)
+let hand-written code run on it unchanged.
+
+Rounding. With x the exact result of one operation and m = |v| + e ≥ |x|:
+
+(1) an elementwise result is x(1 + δ), |δ| ≤ a·u, with a the function's allowance
+(2) a result below the smallest normal number η may be kept or flushed to 0: at most min(m, η)
+(3) a sum of n terms moves by γ_{n−1} Σ|terms|, a product of n terms by γ_n Σ|a||b|, for every
+    order of summation (Higham, *Accuracy and Stability of Numerical Algorithms*, ch. 3)
+(4) where m passes the largest number the result may be infinite or NaN: no bound
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.lib.mixins import NDArrayOperatorsMixin
+from numpy.typing import DTypeLike
+
+from agreement import rules
+from agreement.allowances import allowance
+from agreement.masks import Mask
+from agreement.precision import Precision, precision_of
+from agreement.rules import Operand, Primitive
+from manual_backprop.typing import Array
+
+# From operands to the result's (value, error, largest magnitude on the way).
+Computation: TypeAlias = Callable[..., tuple[Array, Array, Array]]
+
+
+class BoundedArray(NDArrayOperatorsMixin):
+    """An array of intervals ``value ± error`` in a working precision.
+
+    Attributes:
+        value: float64, the centre.
+        error: float64 of the same shape, ≥ 0, possibly ∞, never NaN.
+        smooth_error: the error if every undecided mask went the centre's way; None where
+            no mask upstream was undecided, and then ``error`` is meant.
+        exact: True where every error is known to be zero.
+        limited: False once an error may be ∞.
+        precision: the working precision; ``dtype`` is its dtype.
+    """
+
+    __slots__ = ("error", "exact", "limited", "precision", "smooth_error", "value")
+
+    def __init__(
+        self,
+        value: Array,
+        error: Array,
+        precision: Precision,
+        *,
+        smooth_error: Array | None = None,
+        exact: bool = False,
+        limited: bool = True,
+    ) -> None:
+        self.value = value
+        self.error = error
+        self.precision = precision
+        self.smooth_error = smooth_error
+        self.exact = exact
+        self.limited = limited
+
+    shape = property(lambda self: self.value.shape)
+    ndim = property(lambda self: self.value.ndim)
+    size = property(lambda self: self.value.size)
+    dtype = property(lambda self: self.precision.dtype)
+
+    @property
+    def smooth(self) -> Array:
+        """``smooth_error``, or ``error`` where no mask upstream was undecided."""
+        return self.error if self.smooth_error is None else self.smooth_error
+
+    def __repr__(self) -> str:
+        return f"BoundedArray({self.value!r} ± {self.error!r}, {self.dtype})"
+
+    # -- conversion: never silently ------------------------------------------------------
+
+    def __array__(self, dtype: DTypeLike = None, copy: bool | None = None) -> Array:
+        raise TypeError(
+            f"{callers_line()}: an error-carrying array would become a plain one here and lose "
+            f"its bounds; write this line with ufuncs, @, reductions, np.where or *_like."
+        )
+
+    def _refuse(self) -> Any:
+        return self.__array__()
+
+    __float__ = __int__ = __bool__ = __index__ = _refuse
+
+    def __len__(self) -> int:
+        return len(self.value)
+
+    def __iter__(self) -> Iterator[BoundedArray]:
+        return (self[i] for i in range(len(self)))
+
+    # -- rearrangements: views where NumPy's are views ------------------------------------
+
+    def rearranged(self, move: Callable[[Array], Array]) -> BoundedArray:
+        """Apply a rearrangement of elements to value and errors alike."""
+        return BoundedArray(
+            np.asarray(move(self.value)),
+            np.asarray(move(self.error)),
+            self.precision,
+            smooth_error=None if self.smooth_error is None else np.asarray(move(self.smooth_error)),
+            exact=self.exact,
+            limited=self.limited,
+        )
+
+    @property
+    def T(self) -> BoundedArray:
+        """The transposed array."""
+        return self.rearranged(np.transpose)
+
+    def copy(self, order: str = "C") -> BoundedArray:
+        """An independent copy."""
+        return self.rearranged(np.array)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> BoundedArray:
+        return self.copy()
+
+    def astype(self, dtype: DTypeLike, copy: bool = True) -> BoundedArray:
+        """A copy in the working precision: narrowing on the way earns no wider bound."""
+        if np.dtype(dtype).kind != "f":
+            raise TypeError(f"{callers_line()}: astype({dtype}) would lose the error bound.")
+        return self.copy()
+
+    def reshape(self, *shape: Any, **kwargs: Any) -> BoundedArray:
+        """As ndarray.reshape."""
+        return self.rearranged(lambda x: x.reshape(*shape, **kwargs))
+
+    def ravel(self) -> BoundedArray:
+        """As ndarray.ravel."""
+        return self.rearranged(np.ravel)
+
+    def flatten(self) -> BoundedArray:
+        """As ndarray.flatten."""
+        return self.rearranged(lambda x: x.flatten())
+
+    def transpose(self, *axes: Any) -> BoundedArray:
+        """As ndarray.transpose."""
+        return self.rearranged(lambda x: x.transpose(*axes))
+
+    def squeeze(self, axis: Any = None) -> BoundedArray:
+        """As ndarray.squeeze."""
+        return self.rearranged(lambda x: x.squeeze(axis))
+
+    def __getitem__(self, index: Any) -> BoundedArray:
+        plain = _plain_index(index)
+        return self.rearranged(lambda x: x[plain])
+
+    def __setitem__(self, index: Any, new: Any) -> None:
+        source = self.operand(new)
+        if isinstance(index, Mask) and index.undecided is not None:
+            if source.ndim:
+                raise TypeError(
+                    f"{callers_line()}: a comparison that rounding could turn either way can "
+                    f"assign one number only; use np.where to assign an array."
+                )
+            self._become(select(index, source, self))
+            return
+        self._write(_plain_index(index), source)
+
+    def _become(self, other: BoundedArray) -> None:
+        """Take over another array's numbers in place, so that views see them too."""
+        self._write(..., other)
+        self.exact, self.limited = other.exact, other.limited
+
+    def _write(self, index: Any, source: BoundedArray) -> None:
+        if source.smooth_error is not None and self.smooth_error is None:
+            self.smooth_error = self.error.copy()
+        if self.smooth_error is not None:
+            self.smooth_error[index] = source.smooth
+        self.value[index], self.error[index] = source.value, source.error
+        self.exact = self.exact and source.exact
+        self.limited = self.limited and source.limited
+
+    # -- reductions and products -----------------------------------------------------------
+
+    def sum(self, axis: Any = None, *, keepdims: bool = False, **other: Any) -> BoundedArray:
+        """As ndarray.sum; (3)."""
+        refuse_options("sum", other)
+        precision = self.precision
+
+        def compute(a: Operand) -> tuple[Array, Array, Array]:
+            value = np.add.reduce(a.value, axis=axis, keepdims=keepdims)
+            m = np.add.reduce(np.abs(a.value) + a.error, axis=axis, keepdims=keepdims)
+            terms = self.size // max(np.size(value), 1)
+            error = np.add.reduce(a.error, axis=axis, keepdims=keepdims)
+            if terms > 1:
+                error = error + precision.gamma(terms - 1) * m  # (3)
+                error = error + np.minimum(m, terms * precision.smallest_normal)  # (2)
+            return value, error, m
+
+        return self._evaluate(compute, self)
+
+    def mean(self, axis: Any = None, *, keepdims: bool = False, **other: Any) -> BoundedArray:
+        """As ndarray.mean: a sum, then one division."""
+        refuse_options("mean", other)
+        total = self.sum(axis=axis, keepdims=keepdims)
+        return total / (self.size // max(total.size, 1))
+
+    def max(self, axis: Any = None, *, keepdims: bool = False, **other: Any) -> BoundedArray:
+        """As ndarray.max: 1-Lipschitz, and no rounding."""
+        refuse_options("max", other)
+
+        def compute(a: Operand) -> tuple[Array, Array, Array]:
+            value = np.maximum.reduce(a.value, axis=axis, keepdims=keepdims)
+            error = np.maximum.reduce(a.error, axis=axis, keepdims=keepdims)
+            return value, error, np.abs(value) + error
+
+        return self._evaluate(compute, self)
+
+    def min(self, axis: Any = None, *, keepdims: bool = False, **other: Any) -> BoundedArray:
+        """As ndarray.min: 1-Lipschitz, and no rounding."""
+        return -(-self).max(axis=axis, keepdims=keepdims, **other)
+
+    def dot(self, other: Any) -> BoundedArray:
+        """As ndarray.dot, for operands of at most two dimensions."""
+        return self @ other if self.ndim and np.ndim(other) else self * other
+
+    def clip(self, low: Any = None, high: Any = None) -> BoundedArray:
+        """As ndarray.clip."""
+        raised = self if low is None else np.maximum(self, low)
+        return raised if high is None else np.minimum(raised, high)  # type: ignore[no-any-return]
+
+    def special(self, name: str) -> BoundedArray:
+        """A function that NumPy lacks; see ``manual_backprop.special``."""
+        return self._elementwise(rules.SPECIAL[name], [self])
+
+    # -- the protocols ------------------------------------------------------------------
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        out = kwargs.pop("out", None)
+        if method == "reduce" and ufunc in _REDUCTIONS and inputs[0] is self:
+            result = getattr(self, _REDUCTIONS[ufunc])(**{"axis": 0, **kwargs})
+        elif method == "__call__" and not kwargs:
+            result = self._call(ufunc, inputs)
+        else:
+            raise unsupported(f"np.{ufunc.__name__}.{method}({', '.join(kwargs)})")
+        if out is None:
+            return result
+        if not isinstance(out[0], BoundedArray):
+            return self.__array__()
+        out[0]._become(result)
+        return out[0]
+
+    def _call(self, ufunc: np.ufunc, inputs: tuple[Any, ...]) -> Any:
+        if ufunc is np.multiply:
+            for mask, other in (inputs, inputs[::-1]):
+                if isinstance(mask, Mask):
+                    return select(mask, self.operand(other), self.operand(0))
+        operands = [self.operand(x) for x in inputs]
+        if ufunc in rules.UFUNCS:
+            return self._elementwise(rules.UFUNCS[ufunc], operands)
+        if ufunc is np.matmul:
+            return self._matmul(*operands)
+        if ufunc in rules.COMPARISONS:
+            return _compare(ufunc, *operands)
+        if ufunc is np.sign:
+            return _sign(self)
+        raise unsupported(f"np.{ufunc.__name__}")
+
+    def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        # Imported here: the functions are written in terms of this class.
+        from agreement.functions import call
+
+        return call(func, self, args, kwargs)
+
+    # -- how bounds come about --------------------------------------------------------------
+
+    def operand(self, x: Any) -> BoundedArray:
+        """Any operand as error-carrying; numbers are rounded to the working precision."""
+        if isinstance(x, BoundedArray):
+            return x
+        if isinstance(x, Mask):
+            return select(x, self.operand(1), self.operand(0))
+        if isinstance(x, int | float):
+            number = self.precision.rounded(x)
+            return BoundedArray(np.array(number), np.zeros(()), self.precision, exact=True)
+        return bounded(x, self.precision)
+
+    def _evaluate(self, compute: Computation, *operands: BoundedArray) -> BoundedArray:
+        """Run a computation on the errors and, where masks were undecided, the smooth errors."""
+        with np.errstate(all="ignore"):
+            value, error, m = compute(*(Operand(x.value, x.error, x.exact) for x in operands))
+            limited = all(x.limited for x in operands)
+            within = np.maximum.reduce(m, axis=None, initial=0.0) <= self.precision.largest
+            if not (within and limited):
+                error = _without_bound(error, m, operands, self.precision)
+            smooth = None
+            if any(x.smooth_error is not None for x in operands):
+                smooth_operands = (Operand(x.value, x.smooth, x.exact) for x in operands)
+                smooth = np.asarray(compute(*smooth_operands)[1])
+                smooth = np.where(np.isinf(error), error, smooth)
+        return BoundedArray(
+            np.asarray(value),
+            np.asarray(error),
+            self.precision,
+            smooth_error=smooth,
+            limited=bool(within and limited),
+        )
+
+    def _elementwise(self, primitive: Primitive, operands: list[BoundedArray]) -> BoundedArray:
+        """Evaluate an elementwise rule and add its rounding."""
+        precision = self.precision
+        allowed = allowance(primitive.allowance, precision.dtype)
+        relative = allowed.relative * precision.roundoff
+        absolute = allowed.absolute * precision.smallest_normal
+
+        def compute(*given: Operand) -> tuple[Array, Array, Array]:
+            value, error = primitive.rule(*given)
+            m = np.abs(value) + error
+            if allowed.relative:
+                flushed = np.minimum(m, absolute) if allowed.absolute == 1 else absolute
+                error = error + relative * m + flushed  # (1), (2)
+            return value, error, m
+
+        result = self._evaluate(compute, *operands)
+        result.exact = not allowed.relative and all(x.exact for x in operands)
+        return result
+
+    def _matmul(self, a: BoundedArray, b: BoundedArray) -> BoundedArray:
+        """a @ b with e = |v_a| e_b + e_a m_b + γ_n m_a m_b, m = |v| + e; (3)."""
+        precision = self.precision
+        terms = a.shape[-1]
+        gamma = precision.gamma(terms)
+
+        def compute(x: Operand, y: Operand) -> tuple[Array, Array, Array]:
+            value = x.value @ y.value
+            magnitude_x, magnitude_y = np.abs(x.value), np.abs(y.value)
+            if x.exact and y.exact:
+                m = magnitude_x @ magnitude_y
+                return value, gamma * m + np.minimum(m, terms * precision.smallest_normal), m
+            # (e_a + γ m_a) m_b in one product, γ m_a m_b being part of it
+            weighted = (x.error + gamma * (magnitude_x + x.error)) @ (magnitude_y + y.error)
+            m = np.abs(value) + weighted / gamma
+            error = weighted + np.minimum(m, terms * precision.smallest_normal)
+            if not y.exact:
+                error = error + magnitude_x @ y.error
+            if not np.maximum.reduce(m, axis=None, initial=0.0) <= precision.largest:
+                m = (magnitude_x + x.error) @ (magnitude_y + y.error)  # the sharp one
+            return value, error, m
+
+        return self._evaluate(compute, a, b)
+
+
+def bounded(values: Any, precision: Precision) -> BoundedArray:
+    """Exact numbers as error-carrying ones; subnormal ones may count as zero, so e = |v|."""
+    value = np.array(values, dtype=np.float64)
+    error = np.zeros(value.shape)
+    magnitude = np.abs(value)
+    subnormal = (magnitude < precision.smallest_normal) & (value != 0)
+    if subnormal.any():
+        error[subnormal] = magnitude[subnormal]
+        return BoundedArray(value, error, precision)
+    return BoundedArray(value, error, precision, exact=True)
+
+
+def bounded_as(values: Array) -> BoundedArray:
+    """``bounded`` in the precision of the array's own dtype."""
+    return bounded(values, precision_of(values.dtype))
+
+
+def select(mask: Mask, a: BoundedArray, b: BoundedArray) -> BoundedArray:
+    """``a`` where the mask holds and ``b`` elsewhere; undecided elements hold both (the hull).
+
+    The centre is the branch that the centre takes; its error reaches the other branch.
+    """
+    value = np.where(mask.value, a.value, b.value)
+    error = np.where(mask.value, a.error, b.error)
+    smooth = None
+    if a.smooth_error is not None or b.smooth_error is not None:
+        smooth = np.where(mask.value, a.smooth, b.smooth)
+    if mask.undecided is not None:
+        other = np.where(mask.value, b.value, a.value)
+        other_error = np.where(mask.value, b.error, a.error)
+        with np.errstate(invalid="ignore"):
+            hull = np.maximum(error, np.abs(value - other) + other_error)
+        smooth = error if smooth is None else smooth
+        error = np.where(mask.undecided, np.where(np.isnan(hull), np.inf, hull), error)
+    return BoundedArray(
+        value,
+        error,
+        a.precision,
+        smooth_error=smooth,
+        exact=a.exact and b.exact and mask.undecided is None,
+        limited=a.limited and b.limited,
+    )
+
+
+def _compare(ufunc: np.ufunc, a: BoundedArray, b: BoundedArray) -> Mask:
+    value = ufunc(a.value, b.value)
+    if a.exact and b.exact:
+        return Mask(value)
+    reach = a.error + b.error
+    with np.errstate(invalid="ignore"):
+        decided = (np.abs(a.value - b.value) > reach) | (reach == 0)
+    return Mask(value, ~decided & np.ones(value.shape, bool))
+
+
+def _sign(a: BoundedArray) -> BoundedArray:
+    """−1, 0 or 1; where 0 is within reach the result may be any of them."""
+    value = np.sign(a.value)
+    undecided = ~((np.abs(a.value) > a.error) | (a.error == 0))
+    error = np.where(undecided, 1 + np.abs(value), 0.0)
+    smooth = np.zeros_like(value) if undecided.any() else None
+    return BoundedArray(value, error, a.precision, smooth_error=smooth, exact=not undecided.any())
+
+
+def _without_bound(
+    error: Array, m: Array, operands: tuple[BoundedArray, ...], precision: Precision
+) -> Array:
+    """Set the error to ∞ where the result may be infinite or NaN, (4)."""
+    lost = ~(m <= precision.largest) | ~np.isfinite(error)
+    for x in operands:
+        if not x.limited and x.shape == np.shape(error):
+            lost = lost | np.isinf(x.error)
+    return np.where(lost, np.inf, error)
+
+
+_REDUCTIONS = {np.add: "sum", np.maximum: "max", np.minimum: "min"}
+
+
+def _plain_index(index: Any) -> Any:
+    """An index without masks of ours in it; an undecided mask cannot index."""
+    if isinstance(index, tuple):
+        return tuple(_plain_index(i) for i in index)
+    return np.asarray(index) if isinstance(index, Mask) else index
+
+
+def refuse_options(name: str, options: dict[str, Any]) -> None:
+    """Raise for options of a NumPy method that have no rule; None and defaults pass."""
+    given = [key for key, value in options.items() if value is not None]
+    if given:
+        raise unsupported(f"{name}({', '.join(given)}=…)")
+
+
+def unsupported(what: str) -> TypeError:
+    """The error for an operation without a rule."""
+    return TypeError(
+        f"{callers_line()}: no error bound is known for {what}; write this line with arithmetic, "
+        f"@, sum, mean, max, where, maximum, clip, exp, log, sqrt or tanh."
+    )
+
+
+def callers_line() -> str:
+    """file:line of the nearest frame outside NumPy and this package."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None:
+        module = frame.f_globals.get("__name__", "")
+        if module.split(".")[0] not in ("numpy", "agreement"):
+            break
+        frame = frame.f_back
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}"

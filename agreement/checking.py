@@ -1,0 +1,124 @@
+"""``check`` and ``assert_agreement``: manual and reference side by side."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+
+import numpy as np
+
+from agreement.expectation import expect_end_to_end, expect_locally
+from agreement.report import MANUAL, Report
+from agreement.verdicts import TensorVerdict, View, judge_trace
+from manual_backprop import NaiveSequential, losses
+from manual_backprop.gradients import compute_trace
+from manual_backprop.losses import Loss
+from manual_backprop.trace import Trace
+from manual_backprop.typing import Array
+from manual_backprop.validation import as_finite
+from reference.modes import Mode, resolve_mode
+
+DEFAULT_AGAINST = ("keras", "keras-graph", "keras-xla")
+
+
+class AgreementError(AssertionError):
+    """Raised by ``assert_agreement``; carries the report."""
+
+    def __init__(self, report: Report) -> None:
+        super().__init__(report.conclusion())
+        self.report = report
+
+
+def check(
+    model: NaiveSequential,
+    inputs: object,
+    labels: object,
+    *,
+    loss: object = "sparse_categorical_crossentropy",
+    against: str | Sequence[str] = DEFAULT_AGAINST,
+) -> Report:
+    """Judge a model's hand-written backward pass on one batch, tensor by tensor.
+
+    The model is not changed. Every witness (the manual code's own run, and each reference)
+    must lie within the derived bound of the manual formulas, end to end and step by step.
+
+    Args:
+        inputs: (batch, features), finite. labels: see the loss's ``prepare``.
+        loss: the name of a loss or a :class:`~manual_backprop.losses.Loss`.
+        against: the references: "keras" (eager), "keras-graph", "keras-xla".
+
+    Raises:
+        ValueError, TypeError: naming the argument that cannot be used, and why.
+    """
+    modes = _modes(against)
+    chosen = losses.get(loss)
+    checked, targets = prepare(model, inputs, labels, chosen)
+    return Report(judge(model, checked, targets, chosen, modes))
+
+
+def assert_agreement(
+    model: NaiveSequential,
+    inputs: object,
+    labels: object,
+    *,
+    loss: object = "sparse_categorical_crossentropy",
+    against: str | Sequence[str] = DEFAULT_AGAINST,
+) -> Report:
+    """As ``check``, but raise ``AgreementError`` (an ``AssertionError``) unless it agrees."""
+    report = check(model, inputs, labels, loss=loss, against=against)
+    if not report.agrees:
+        raise AgreementError(report)
+    return report
+
+
+def prepare(model: object, inputs: object, labels: object, loss: Loss) -> tuple[Array, Array]:
+    """Check the model, the batch and its labels; return what can be computed with."""
+    if not isinstance(model, NaiveSequential):
+        raise TypeError(
+            f"model: got {type(model).__name__}, expected a NaiveSequential; "
+            f"wrap a single layer as NaiveSequential([layer])."
+        )
+    for name, weight in zip(model.weight_names, model.weights, strict=True):
+        as_finite(f"weights ({name})", weight, model.dtype)
+    checked = model.check_inputs(inputs).copy()
+    outputs = getattr(model.layers[-1], "output_size", None)
+    if outputs is None:
+        outputs = copy.deepcopy(model).forward(checked[:1]).shape[1]
+    placeholder = np.broadcast_to(np.zeros((), model.dtype), (len(checked), outputs))
+    return checked, loss.prepare(labels, placeholder)
+
+
+def judge(
+    model: NaiveSequential,
+    inputs: Array,
+    targets: Array,
+    loss: Loss,
+    modes: Sequence[Mode],
+    *,
+    any_shape: bool = False,
+) -> list[TensorVerdict]:
+    """The verdicts of ``check`` on checked arguments; ``any_shape`` is the reference's."""
+    # Imported here: what needs no framework must not load one.
+    import reference
+
+    with np.errstate(all="ignore"):  # an overflow is a verdict, not a warning
+        manual = compute_trace(copy.deepcopy(model), inputs.copy(), targets.copy(), loss)
+    expected = expect_end_to_end(model, inputs, targets, loss)
+    witnesses: dict[str, Trace] = {MANUAL: manual}
+    for mode in modes:
+        witnesses[mode.name] = reference.trace(
+            model, inputs, targets, loss, mode, any_shape=any_shape
+        )
+    verdicts = []
+    for name, trace in witnesses.items():
+        verdicts += judge_trace(trace, expected, View.END_TO_END, name)
+        local = expect_locally(model, trace, targets, loss)
+        verdicts += judge_trace(trace, local, View.LOCAL, name)
+    return verdicts
+
+
+def _modes(against: str | Sequence[str]) -> list[Mode]:
+    names = [against] if isinstance(against, str) else list(against)
+    if not names:
+        raise ValueError("against: is empty, expected at least one reference such as 'keras'.")
+    return [resolve_mode(name) for name in dict.fromkeys(names)]

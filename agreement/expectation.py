@@ -1,0 +1,125 @@
+"""What correct evaluations of the manual formulas may give: traces of values with bounds.
+
+Two views. *End to end* runs the whole manual pass on error-carrying weights and inputs. *Local*
+runs every step alone on numbers that a witness stored for that step, so bounds cover one step,
+masks are decided, and the first step that fails is the faulty one.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from agreement.bounded import BoundedArray, bounded
+from agreement.precision import Precision, precision_of
+from manual_backprop import NaiveDense, NaiveSequential
+from manual_backprop.gradients import compute_trace
+from manual_backprop.layers import has_steps
+from manual_backprop.losses import Loss
+from manual_backprop.trace import LayerTrace, Trace
+from manual_backprop.typing import Array
+
+
+def bounded_copy(model: NaiveSequential) -> NaiveSequential:
+    """A deep copy of the model, state and all, with error-carrying weights.
+
+    The weights are replaced wherever the model refers to those very arrays; an array that
+    merely holds the same numbers (a cache gone stale, say) stays what it is.
+    """
+    precision = precision_of(model.dtype)
+    memo: dict[int, Any] = {id(w): bounded(w, precision) for w in model.weights}
+    memo[id(model.records)] = []
+    return copy.deepcopy(model, memo)
+
+
+def expect_end_to_end(model: NaiveSequential, inputs: Array, targets: Array, loss: Loss) -> Trace:
+    """The trace of the whole manual pass, each array a ``BoundedArray``."""
+    exact = bounded(inputs, precision_of(model.dtype))
+    return compute_trace(bounded_copy(model), exact, _as_operands(targets, loss), loss)
+
+
+def expect_locally(model: NaiveSequential, witness: Trace, targets: Array, loss: Loss) -> Trace:
+    """The trace of every manual step run alone on what the witness stored for that step.
+
+    A tensor that the witness does not have, or that no step computes, is None.
+    """
+    subject = bounded_copy(model)
+    precision = precision_of(model.dtype)
+    expected = Trace(
+        layers=[LayerTrace(layer.name) for layer in witness.layers],
+        fused=witness.fused,
+        gradient_names=witness.gradient_names,
+    )
+    places = list(zip(subject.layers, witness.layers, expected.layers, strict=True))
+    for layer, seen, wanted in places:
+        _forward(layer, seen, wanted, precision)
+    _loss(expected, witness, _as_operands(targets, loss), loss, precision)
+    shared = len(subject.distinct_layers) < len(places)
+    totals: dict[str, list[Any]] = {}
+    for layer, seen, wanted in reversed(places):
+        if shared:
+            _forward(layer, seen, wanted, precision)
+        if not _backward(layer, seen, wanted, precision):
+            totals[wanted.name] = []
+            continue
+        if wanted.name in totals:
+            pairs = zip(totals[wanted.name], layer.gradients, strict=False)
+            totals[wanted.name] = [above + here for above, here in pairs]
+        else:
+            totals[wanted.name] = layer.gradients
+    if all(totals.values()):
+        expected.gradients = [g for name in subject.distinct_layers for g in totals[name]]
+    return expected
+
+
+def _as_operands(targets: Array, loss: Loss) -> Array:
+    """Targets as the loss's formulas take them: indices stay, numbers are exact."""
+    return targets if targets.dtype.kind == "i" else targets.copy()
+
+
+def _exact(array: Array, precision: Precision) -> BoundedArray:
+    return bounded(array, precision)
+
+
+def _forward(layer: Any, seen: LayerTrace, wanted: LayerTrace, precision: Precision) -> None:
+    """Run a layer's forward steps, leaving in it the witness's own numbers."""
+    assert seen.inputs is not None
+    inputs = _exact(seen.inputs, precision)
+    in_steps = isinstance(layer, NaiveDense) and type(layer).forward is NaiveDense.forward
+    if in_steps and seen.pre_activation is not None:
+        wanted.pre_activation = layer.affine(inputs)
+        wanted.output = layer.activate(_exact(seen.pre_activation, precision))
+    else:
+        wanted.output = layer.forward(inputs)
+
+
+def _loss(
+    expected: Trace, witness: Trace, targets: Array, loss: Loss, precision: Precision
+) -> None:
+    last, seen = expected.layers[-1], witness.layers[-1]
+    if witness.fused:
+        assert seen.pre_activation is not None
+        logits = _exact(seen.pre_activation, precision)
+        expected.loss = loss.forward_from_logits(logits, targets)
+        assert last.output is not None
+        last.grad_pre_activation = loss.backward_from_logits(last.output, targets)
+    elif seen.output is not None:
+        predictions = _exact(seen.output, precision)
+        expected.loss = loss.forward(predictions, targets)
+        last.grad_output = loss.backward(predictions, targets)
+
+
+def _backward(layer: Any, seen: LayerTrace, wanted: LayerTrace, precision: Precision) -> bool:
+    """Run a layer's backward steps; False if the witness lacks a gradient to start from."""
+    if not has_steps(layer):
+        if seen.grad_output is None:
+            return False
+        wanted.grad_inputs = layer.backward(_exact(seen.grad_output, precision))
+        return True
+    if seen.grad_output is not None:
+        grad_output = _exact(seen.grad_output, precision)
+        wanted.grad_pre_activation = layer.backward_activation(grad_output)
+    if seen.grad_pre_activation is None:
+        return False
+    wanted.grad_inputs = layer.backward_affine(_exact(seen.grad_pre_activation, precision))
+    return True

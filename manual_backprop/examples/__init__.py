@@ -1,0 +1,1 @@
+"""Backpropagation in the small: ``python -m manual_backprop.examples.neuron`` and others."""

@@ -1,0 +1,97 @@
+"""From a model, a batch and a loss to a gradient for every weight."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from manual_backprop import losses
+from manual_backprop.losses import Loss
+from manual_backprop.models import NaiveSequential
+from manual_backprop.trace import Trace
+from manual_backprop.typing import Array
+from manual_backprop.validation import as_finite, is_foreign
+
+
+def get_gradients_of_loss_wrt_weights(
+    model: NaiveSequential,
+    images_batch: object,
+    labels_batch: object,
+    predictions: object,
+    loss: object,
+) -> list[Array]:
+    """Return ∂loss/∂weight for every weight, in the order of ``model.weights``.
+
+    Works for every layer, activation and loss of this package. The loss's own gradient is
+    taken at ``predictions``; everything below uses the model's forward pass on
+    ``images_batch``, which is run again if the latest one was on another batch.
+
+    Args:
+        model: the model.
+        images_batch: (batch, features).
+        labels_batch: class indices (batch,), one-hot rows, or targets (batch, outputs).
+        predictions: what ``model(images_batch)`` returned, (batch, outputs).
+        loss: the name of a loss or a :class:`~manual_backprop.losses.Loss`; not its value.
+
+    Raises:
+        ValueError, TypeError: naming the argument that cannot be used, and why.
+    """
+    chosen = losses.get(loss)
+    images = model.check_inputs(images_batch, "images_batch")
+    if not _is_latest(model, images):
+        model.forward(images.copy())
+    expected = model.records[-1].output
+    assert expected is not None
+    if not is_foreign(predictions):
+        predictions = as_finite("predictions", predictions, model.dtype)
+    if predictions.shape != expected.shape:  # type: ignore[attr-defined]
+        raise ValueError(
+            f"predictions: has shape {np.shape(predictions)}, expected {expected.shape}; "  # type: ignore[arg-type]
+            f"pass what model(images_batch) returned."
+        )
+    targets = chosen.prepare(labels_batch, expected)
+    backpropagate(model, predictions, targets, chosen)  # type: ignore[arg-type]
+    return list(model.gradients)
+
+
+def compute_loss(model: NaiveSequential, predictions: Array, targets: Array, loss: Loss) -> Array:
+    """The loss of the model's latest forward pass, a scalar array; targets are prepared."""
+    if loss.is_fused_with(model.output_activation):
+        logits = model.records[-1].pre_activation
+        assert logits is not None
+        return loss.forward_from_logits(logits, targets)
+    return loss.forward(predictions, targets)
+
+
+def backpropagate(model: NaiveSequential, predictions: Array, targets: Array, loss: Loss) -> Array:
+    """Run the whole backward pass, setting all gradients; return ∂loss/∂inputs.
+
+    Trusted arguments: targets are prepared and the latest forward pass is the batch's.
+    """
+    if loss.is_fused_with(model.output_activation):
+        grad_logits = loss.backward_from_logits(predictions, targets)
+        return model.backward(grad_logits, from_logits=True)
+    return model.backward(loss.backward(predictions, targets))
+
+
+def compute_trace(model: NaiveSequential, inputs: Array, targets: Array, loss: Loss) -> Trace:
+    """One forward and backward pass, with every tensor on the way. Trusted arguments."""
+    predictions = model.forward(inputs)
+    value = compute_loss(model, predictions, targets, loss)
+    backpropagate(model, predictions, targets, loss)
+    return Trace(
+        layers=model.records,
+        loss=value,
+        fused=loss.is_fused_with(model.output_activation),
+        gradients=model.gradients,
+        gradient_names=model.gradient_names,
+    )
+
+
+def _is_latest(model: NaiveSequential, images: Array) -> bool:
+    """Whether the model's latest forward pass was on these very numbers."""
+    if not model.records:
+        return False
+    stored = model.records[0].inputs
+    if is_foreign(stored) or is_foreign(images):
+        return stored is images
+    return stored is not None and np.array_equal(stored, images)

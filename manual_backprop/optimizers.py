@@ -1,0 +1,90 @@
+"""Weight updates, in place: the arrays in ``weights`` are the model's own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+import numpy as np
+
+from manual_backprop.catalogue import family, resolve
+from manual_backprop.typing import Array
+
+
+class Optimizer:
+    """Changes weights in place, given the gradient of the loss for each of them."""
+
+    name: ClassVar[str]
+
+    def apply(self, gradients: Sequence[Array], weights: Sequence[Array]) -> None:
+        """Update every weight in place.
+
+        Raises:
+            ValueError: if the gradients are not one for each weight, of the same shape.
+        """
+        check_gradients(gradients, weights)
+        for gradient, weight in zip(gradients, weights, strict=True):
+            self.update(gradient, weight)
+
+    def update(self, gradient: Array, weight: Array) -> None:
+        """Update one weight in place; shapes are equal."""
+        raise NotImplementedError
+
+
+class SGD(Optimizer):
+    r"""Gradient descent without momentum.
+
+    (1) to first order loss(w + Δ) = loss(w) + Δ·∂loss/∂w, so Δ = −η ∂loss/∂w descends fastest
+
+    Args:
+        learning_rate: η, a positive finite number.
+    """
+
+    name = "sgd"
+
+    def __init__(self, learning_rate: float = 1e-3) -> None:
+        if isinstance(learning_rate, bool) or not isinstance(learning_rate, int | float):
+            raise TypeError(f"learning_rate: got {learning_rate!r}, expected a positive number.")
+        if not 0 < learning_rate < float("inf"):
+            raise ValueError(f"learning_rate: got {learning_rate}, expected a positive number.")
+        self.learning_rate = float(learning_rate)
+
+    def update(self, gradient: Array, weight: Array) -> None:
+        weight -= self.learning_rate * gradient  # (1)
+
+    def __repr__(self) -> str:
+        return f"SGD(learning_rate={self.learning_rate})"
+
+
+OPTIMIZERS = family(Optimizer, globals())
+
+
+def get(optimizer: object) -> Optimizer:
+    """An :class:`Optimizer` from its name, its class or an instance."""
+    return resolve("optimizer", optimizer, Optimizer, OPTIMIZERS)
+
+
+def update_weights(
+    gradients: Sequence[Array], weights: Sequence[Array], learning_rate: float = 1e-3
+) -> None:
+    """One step of plain gradient descent, w ← w − η·gradient, in place.
+
+    Raises:
+        ValueError: if the gradients are not one for each weight, of the same shape.
+    """
+    SGD(learning_rate).apply(gradients, weights)
+
+
+def check_gradients(gradients: Sequence[Array], weights: Sequence[Array]) -> None:
+    """Raise ``ValueError`` unless there is one gradient for each weight, of its shape."""
+    if len(gradients) != len(weights):
+        raise ValueError(
+            f"gradients: got {len(gradients)}, expected {len(weights)}, one for each weight in "
+            f"the order of model.weights."
+        )
+    for index, (gradient, weight) in enumerate(zip(gradients, weights, strict=True)):
+        if np.shape(gradient) != np.shape(weight):
+            raise ValueError(
+                f"gradients[{index}]: has shape {np.shape(gradient)}, expected "
+                f"{np.shape(weight)}, the shape of weights[{index}]."
+            )

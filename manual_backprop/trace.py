@@ -1,0 +1,83 @@
+"""The record that manual code, references and bounds all fill in, tensor by tensor."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from manual_backprop.typing import Array
+
+FORWARD_TENSORS = ("inputs", "pre_activation", "output")
+BACKWARD_TENSORS = ("grad_output", "grad_pre_activation", "grad_inputs")
+
+
+class TensorName(NamedTuple):
+    """Which tensor of a trace: the layer (empty for the loss) and the tensor's own name."""
+
+    layer: str
+    tensor: str
+
+    def __str__(self) -> str:
+        return f"{self.layer}.{self.tensor}" if self.layer else self.tensor
+
+
+@dataclass
+class LayerTrace:
+    """What one layer saw in one pass, forward and backward; all (batch, ·).
+
+    None marks what does not exist: a layer without an inner pre-activation, or the
+    gradient with respect to probabilities when the loss is fused with the softmax.
+    """
+
+    name: str
+    inputs: Array | None = None
+    pre_activation: Array | None = None
+    output: Array | None = None
+    grad_output: Array | None = None
+    grad_pre_activation: Array | None = None
+    grad_inputs: Array | None = None
+
+
+@dataclass
+class Trace:
+    """One forward and backward pass: loss, every layer's tensors, a gradient per weight.
+
+    ``gradients`` are in the order of the model's ``weights`` and ``gradient_names`` says
+    which is which; a layer that is used twice has its gradients summed. ``fused`` records
+    the path that the loss took (see ``manual_backprop.losses``).
+    """
+
+    layers: list[LayerTrace]
+    loss: Array | None = None
+    fused: bool = False
+    gradients: list[Array] = field(default_factory=list)
+    gradient_names: list[TensorName] = field(default_factory=list)
+
+    @property
+    def predictions(self) -> Array | None:
+        """The last layer's output, (batch, outputs)."""
+        return self.layers[-1].output
+
+    def tensors(self) -> Iterator[tuple[TensorName, Array]]:
+        """Every tensor that exists, by name, in the order in which it is computed."""
+        for layer in self.layers:
+            for name in FORWARD_TENSORS:
+                yield from _present(layer, name)
+        if self.loss is not None:
+            yield TensorName("", "loss"), self.loss
+        gradients = dict(zip(self.gradient_names, self.gradients, strict=False))
+        owners = [name.layer for name in gradients]
+        remaining = {layer: owners.count(layer) for layer in owners}
+        for layer in reversed(self.layers):
+            for name in BACKWARD_TENSORS[:2]:
+                yield from _present(layer, name)
+            if remaining.pop(layer.name, 0):
+                yield from ((k, v) for k, v in gradients.items() if k.layer == layer.name)
+            yield from _present(layer, BACKWARD_TENSORS[2])
+
+
+def _present(layer: LayerTrace, name: str) -> Iterator[tuple[TensorName, Array]]:
+    array = getattr(layer, name)
+    if array is not None:
+        yield TensorName(layer.name, name), array

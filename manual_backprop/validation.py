@@ -1,0 +1,178 @@
+"""Coercion and checks at the edges of the library; nothing inside a derivation calls this.
+
+Every function either returns an array that is safe to compute with or raises a
+``ValueError`` or ``TypeError`` that names the argument, what came in, what was expected
+and how to fix it. An array type of its own (error-carrying, dual) passes unchanged.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from manual_backprop.typing import Array
+
+FLOAT_DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
+INTEGER_MESSAGE = "expected a positive whole number"
+
+
+def as_dtype(dtype: DTypeLike) -> np.dtype[Any]:
+    """Return float32 or float64 as a NumPy dtype; anything else is a ``ValueError``."""
+    try:
+        resolved = np.dtype(dtype)
+    except TypeError:
+        resolved = None
+    if dtype is None or resolved not in FLOAT_DTYPES:
+        raise ValueError(f"dtype: got {dtype!r}, expected 'float32' or 'float64'.")
+    return resolved.newbyteorder("=")
+
+
+def as_count(argument: str, value: object) -> int:
+    """Return a positive whole number as an ``int``."""
+    if isinstance(value, bool | np.bool_) or not isinstance(value, int | np.integer):
+        raise TypeError(f"{argument}: got {value!r}, {INTEGER_MESSAGE}.")
+    if value < 1:
+        raise ValueError(f"{argument}: got {value}, {INTEGER_MESSAGE}.")
+    return int(value)
+
+
+def is_foreign(array: object) -> bool:
+    """True for arrays that follow NumPy's protocols but are not ``ndarray`` themselves."""
+    return not isinstance(array, np.ndarray | np.generic) and hasattr(array, "__array_ufunc__")
+
+
+def as_numbers(argument: str, values: object) -> Array:
+    """Return any array-like of real numbers as an ndarray, in its own dtype."""
+    if hasattr(values, "__array__") and not isinstance(values, np.ndarray | np.generic):
+        values = np.asarray(values)  # tensors and data frames bring their own conversion
+    try:
+        array = np.asarray(values)
+    except (ValueError, TypeError) as error:
+        raise ValueError(
+            f"{argument}: could not be read as one array ({error}); rows must have equal length."
+        ) from None
+    if array.dtype.kind not in "biuf":
+        raise TypeError(
+            f"{argument}: has dtype {array.dtype}, expected real numbers; "
+            f"convert it first, for instance {argument}.astype('float32')."
+        )
+    return array
+
+
+def as_finite(argument: str, values: object, dtype: np.dtype[Any]) -> Array:
+    """Return ``values`` in ``dtype`` (native byte order); NaN and infinity are errors."""
+    given = as_numbers(argument, values)
+    with np.errstate(over="ignore"):
+        array = np.asarray(given, dtype=dtype)
+    finite = np.isfinite(array)
+    if not finite.all():
+        where = tuple(int(i) for i in np.argwhere(~finite)[0])
+        shown = given[where]
+        cause = f"overflows {dtype}" if np.isfinite(shown) else "is not finite"
+        raise ValueError(
+            f"{argument}: {int((~finite).sum())} of {array.size} values cannot be used; the "
+            f"first, {shown} at {list(where)}, {cause}. Remove or rescale such values."
+        )
+    return array
+
+
+def as_inputs(values: object, input_size: int, dtype: np.dtype[Any], name: str = "inputs") -> Array:
+    """Return a batch of shape (batch, input_size) in ``dtype``, finite and not empty."""
+    if is_foreign(values):
+        return values  # type: ignore[return-value]
+    array = as_finite(name, values, dtype)
+    if array.ndim != 2 or array.shape[1] != input_size:
+        raise ValueError(
+            f"{name}: has shape {array.shape}, expected (batch, {input_size}); "
+            f"flatten each sample to {input_size} numbers, and pass one sample as a batch of one."
+        )
+    if array.shape[0] == 0:
+        raise ValueError(f"{name}: the batch is empty, expected at least one sample.")
+    return array
+
+
+def as_class_indices(labels: object, samples: int, classes: int) -> Array:
+    """Return labels as int64 class indices of shape (samples,).
+
+    Accepts indices of shape (samples,) or (samples, 1), in any integer or whole-valued
+    float dtype, or one-hot rows of shape (samples, classes) where classes > 1.
+    """
+    if is_foreign(labels):
+        return labels  # type: ignore[return-value]
+    array = as_numbers("labels", labels)
+    if array.shape == (samples, classes) and classes > 1:
+        return one_hot_rows(array).argmax(axis=1)
+    if array.shape not in ((samples,), (samples, 1)):
+        raise ValueError(
+            f"labels: has shape {array.shape}, expected ({samples},) class indices or "
+            f"({samples}, {classes}) one-hot rows: one label for each of the {samples} samples."
+        )
+    array = array.reshape(samples)
+    wrong = ~((array >= 0) & (array < classes) & (array == np.floor(array)))  # NaN is wrong too
+    if wrong.any():
+        first = int(np.flatnonzero(wrong)[0])
+        raise ValueError(
+            f"labels: {array[first]} at [{first}] is not a class; expected whole numbers from 0 "
+            f"to {classes - 1}, the model having {classes} outputs."
+        )
+    return array.astype(np.int64)
+
+
+def one_hot_rows(array: Array) -> Array:
+    """Return ``array`` if each row is one-hot (a single 1, otherwise 0)."""
+    wrong = ~(((array == 0) | (array == 1)).all(axis=1) & (array.sum(axis=1) == 1))
+    if wrong.any():
+        first = int(np.flatnonzero(wrong)[0])
+        raise ValueError(
+            f"labels: row {first}, {array[first].tolist()}, is not one-hot; "
+            f"expected a single 1 and otherwise 0, or pass class indices."
+        )
+    return array
+
+
+def as_distributions(labels: object, samples: int, classes: int, dtype: np.dtype[Any]) -> Array:
+    """Return labels as rows of class probabilities, (samples, classes) in ``dtype``.
+
+    Accepts class indices, one-hot rows, or rows that are non-negative and sum to 1 within
+    the rounding of a sum of ``classes`` numbers. (The gradient p − y needs Σy = 1.)
+    """
+    if is_foreign(labels):
+        return labels  # type: ignore[return-value]
+    array = as_numbers("labels", labels)
+    if array.shape != (samples, classes) or (classes == 1 and (array == 0).any()):
+        indices = as_class_indices(array, samples, classes)
+        return np.eye(classes, dtype=dtype)[indices]
+    array = as_finite("labels", array, dtype)
+    slack = classes * np.finfo(dtype).eps
+    wrong = (array < 0).any(axis=1) | (np.abs(array.sum(axis=1, dtype=np.float64) - 1) > slack)
+    if wrong.any():
+        first = int(np.flatnonzero(wrong)[0])
+        raise ValueError(
+            f"labels: row {first}, {array[first].tolist()}, is not a distribution over the "
+            f"{classes} classes; expected non-negative numbers that sum to 1, or class indices."
+        )
+    return array
+
+
+def as_targets(labels: object, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    """Return regression targets of the predictions' shape (samples, outputs).
+
+    Class indices of shape (samples,) become one-hot rows where outputs > 1, and a column
+    where outputs = 1 (then any finite numbers are welcome).
+    """
+    if is_foreign(labels):
+        return labels  # type: ignore[return-value]
+    array = as_numbers("labels", labels)
+    samples, outputs = shape
+    if array.shape == (samples,):
+        if outputs > 1:
+            return np.eye(outputs, dtype=dtype)[as_class_indices(array, samples, outputs)]
+        array = array.reshape(samples, 1)
+    if array.shape != shape:
+        raise ValueError(
+            f"labels: has shape {array.shape}, expected {shape}, the shape of the predictions, "
+            f"or ({samples},) class indices."
+        )
+    return as_finite("labels", array, dtype)

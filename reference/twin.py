@@ -1,0 +1,168 @@
+"""The Keras twin of a manual model: one differentiable program, built from Keras' own parts.
+
+Each ``NaiveDense`` becomes a linear ``keras.layers.Dense`` followed by the Keras activation of
+the same name, so that the pre-activation can be seen. (A test shows that
+``Dense(activation=…)`` gives the same.) The loss is Keras' class of the same name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import Any
+
+from manual_backprop.losses import Loss
+from manual_backprop.typing import Array
+from reference.architecture import Affine, Architecture
+from reference.frameworks import frameworks
+from reference.modes import Mode
+
+
+class Program:
+    """Forward and backward of one architecture under ``tf.GradientTape``.
+
+    Args:
+        architecture: the structure.
+        loss: the manual loss; its Keras twin is found by its class's name.
+        affines: what stands for each distinct affine map: functions of a batch.
+    """
+
+    def __init__(self, architecture: Architecture, loss: Loss) -> None:
+        _, keras = frameworks()
+        self.architecture = architecture
+        self.activations = [_activation_twin(a) for a in architecture.activations]
+        self.loss = getattr(keras.losses, type(loss).__name__)(dtype=architecture.dtype)
+        self.fused = loss.is_fused_with(architecture.activations[-1].name)
+        self.hides_logits = loss.fuses_with is not None and not self.fused
+
+    def run(
+        self,
+        affines: Sequence[Callable[[Any], Any]],
+        weights: Sequence[Any],
+        inputs: Any,
+        labels: Any,
+    ) -> dict[str, Any]:
+        """Return every tensor of the pass and the gradient with respect to each."""
+        tf, _ = frameworks()
+        with tf.GradientTape() as tape:
+            tape.watch(inputs)
+            for weight in weights:
+                tape.watch(weight)
+            hidden = inputs
+            pre_activations, outputs = [], []
+            for place, activation in zip(self.architecture.places, self.activations, strict=True):
+                z = affines[place](hidden)
+                hidden = activation(z)
+                pre_activations.append(z)
+                outputs.append(hidden)
+            if self.hides_logits:
+                # An identity is an operation of its own: Keras no longer sees the softmax.
+                outputs[-1] = tf.identity(hidden)
+            loss = self.loss(labels, outputs[-1])
+        sources = [inputs, *pre_activations, *outputs, *weights]
+        gradients = tape.gradient(loss, sources)
+        count = len(outputs)
+        return {
+            "loss": loss,
+            "pre_activations": pre_activations,
+            "outputs": outputs,
+            "grad_inputs": gradients[0],
+            "grad_pre_activations": gradients[1 : 1 + count],
+            "grad_outputs": gradients[1 + count : 1 + 2 * count],
+            "grad_weights": gradients[1 + 2 * count :],
+        }
+
+
+class DenseTwin(Program):
+    """A twin whose affine maps are built ``keras.layers.Dense`` layers of fixed sizes."""
+
+    def __init__(self, architecture: Architecture, loss: Loss, mode: Mode) -> None:
+        super().__init__(architecture, loss)
+        tf, _ = frameworks()
+        self.layers = [
+            _dense(index, affine, architecture.dtype)
+            for index, affine in enumerate(architecture.affines)
+        ]
+        self.call = self._run_layers
+        if mode.compiled:
+            self.call = tf.function(self._run_layers, jit_compile=mode.xla, reduce_retracing=True)
+
+    @property
+    def variables(self) -> list[Any]:
+        """Every layer's kernel and bias, as ``tf.Variable``."""
+        return [w.value for layer in self.layers for w in layer.trainable_weights]
+
+    def assign(self, weights: Sequence[Array]) -> None:
+        """Give the twin the manual model's weights."""
+        for variable, weight in zip(self.variables, weights, strict=True):
+            variable.assign(weight)
+
+    def _run_layers(self, inputs: Any, labels: Any) -> dict[str, Any]:
+        return self.run(self.layers, self.variables, inputs, labels)
+
+    def __call__(self, weights: Sequence[Array], inputs: Any, labels: Any) -> dict[str, Any]:
+        """Run with the given weights on tensors."""
+        self.assign(weights)
+        return self.call(inputs, labels)  # type: ignore[no-any-return]
+
+
+class OpenTwin(Program):
+    """A traced twin for every shape of an architecture: ``keras.ops`` in place of ``Dense``."""
+
+    def __init__(self, architecture: Architecture, loss: Loss) -> None:
+        super().__init__(architecture, loss)
+        tf, _ = frameworks()
+        dtype = architecture.dtype
+        self.biases = [affine.use_bias for affine in architecture.affines]
+        signature = []
+        for has_bias in self.biases:
+            signature.append(tf.TensorSpec([None, None], dtype))
+            signature += [tf.TensorSpec([None], dtype)] * has_bias
+        label_spec = label_signature(loss, dtype)
+        self.call = tf.function(
+            self._run_operations,
+            input_signature=[signature, tf.TensorSpec([None, None], dtype), label_spec],
+        )
+
+    def _run_operations(self, weights: Sequence[Any], inputs: Any, labels: Any) -> dict[str, Any]:
+        _, keras = frameworks()
+        remaining = iter(weights)
+        affines = []
+        for has_bias in self.biases:
+            kernel = next(remaining)
+            bias = next(remaining) if has_bias else None
+
+            def affine(x: Any, kernel: Any = kernel, bias: Any = bias) -> Any:
+                product = keras.ops.matmul(x, kernel)
+                return product if bias is None else keras.ops.add(product, bias)
+
+            affines.append(affine)
+        return self.run(affines, weights, inputs, labels)
+
+    def __call__(self, weights: Sequence[Array], inputs: Any, labels: Any) -> dict[str, Any]:
+        """Run with the given weights on tensors."""
+        return self.call(list(weights), inputs, labels)  # type: ignore[no-any-return]
+
+
+def label_signature(loss: Loss, dtype: str) -> Any:
+    """The tensor specification of prepared labels: indices as a column, or rows."""
+    tf, _ = frameworks()
+    indices = loss.name.startswith("sparse")
+    return tf.TensorSpec([None, 1], "int64") if indices else tf.TensorSpec([None, None], dtype)
+
+
+def _activation_twin(activation: Any) -> Callable[[Any], Any]:
+    """Keras' function of the same name, with the same arguments."""
+    _, keras = frameworks()
+    function = getattr(keras.activations, activation.name)
+    arguments = vars(activation)
+    return (lambda x: function(x, **arguments)) if arguments else function
+
+
+@lru_cache(maxsize=4096)
+def _dense(index: int, affine: Affine, dtype: str) -> Any:
+    """A built layer; kept, since building costs more than a small network's whole pass."""
+    _, keras = frameworks()
+    layer = keras.layers.Dense(affine.output_size, use_bias=affine.use_bias, dtype=dtype)
+    layer.build((None, affine.input_size))
+    return layer

@@ -1,0 +1,140 @@
+"""Traces and training steps as Keras computes them."""
+
+from __future__ import annotations
+
+import warnings
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from manual_backprop import NaiveSequential
+from manual_backprop.losses import Loss
+from manual_backprop.trace import LayerTrace, Trace
+from manual_backprop.typing import Array
+from reference.architecture import Architecture
+from reference.frameworks import frameworks
+from reference.modes import Mode
+from reference.twin import DenseTwin, OpenTwin
+
+
+def trace(
+    model: NaiveSequential,
+    inputs: Array,
+    targets: Array,
+    loss: Loss,
+    mode: Mode,
+    *,
+    any_shape: bool = False,
+) -> Trace:
+    """Return the trace that Keras gives for the model's architecture and weights.
+
+    Args:
+        inputs: (batch, features) in the model's dtype, checked.
+        targets: what ``loss.prepare`` returned.
+        mode: eager, ``tf.function`` or XLA.
+        any_shape: in graph mode, use the one function traced for every shape of the
+            architecture (``keras.ops`` then stands in for ``Dense.call``).
+
+    Raises:
+        TypeError: for a layer without a Keras twin.
+        ImportError: without TensorFlow and Keras.
+    """
+    tf, _ = frameworks()
+    architecture = Architecture.of(model)
+    twin: DenseTwin | OpenTwin
+    if any_shape and mode.compiled and not mode.xla:
+        twin = _open_twin(architecture.without_sizes, _Key(architecture, loss))
+    else:
+        twin = _dense_twin(architecture, _Key(architecture, loss), mode)
+    labels = targets.reshape(-1, 1) if targets.ndim == 1 else targets
+    with warnings.catch_warnings():
+        # Keras warns that one class is unusual; here it is a case like any other.
+        warnings.simplefilter("ignore")
+        result = twin(model.weights, tf.constant(inputs), tf.constant(labels))
+    return _as_trace(model, architecture, inputs, result, twin.fused)
+
+
+class _Key:
+    """A loss as part of a cache key: equal when its class and path are, whatever the sizes."""
+
+    def __init__(self, architecture: Architecture, loss: Loss) -> None:
+        self.architecture, self.loss = architecture, loss
+        self.key = (type(loss), loss.path)
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Key) and self.key == other.key
+
+
+@lru_cache(maxsize=1024)
+def _open_twin(structure: tuple[object, ...], key: _Key) -> OpenTwin:
+    return OpenTwin(key.architecture, key.loss)
+
+
+@lru_cache(maxsize=256)
+def _dense_twin(architecture: Architecture, key: _Key, mode: Mode) -> DenseTwin:
+    return DenseTwin(architecture, key.loss, mode)
+
+
+def _as_trace(
+    model: NaiveSequential, architecture: Architecture, inputs: Array, result: Any, fused: bool
+) -> Trace:
+    def numbers(tensor: Any) -> Array | None:
+        return None if tensor is None else tensor.numpy()
+
+    layers = []
+    below, grad_below = inputs, numbers(result["grad_inputs"])
+    for place, name in enumerate(architecture.names):
+        output, grad_output = (numbers(result[k][place]) for k in ("outputs", "grad_outputs"))
+        layers.append(
+            LayerTrace(
+                name,
+                inputs=below,
+                pre_activation=numbers(result["pre_activations"][place]),
+                output=output,
+                grad_output=grad_output,
+                grad_pre_activation=numbers(result["grad_pre_activations"][place]),
+                grad_inputs=grad_below,
+            )
+        )
+        below, grad_below = output, grad_output
+    return Trace(
+        layers=layers,
+        loss=numbers(result["loss"]),
+        fused=fused,
+        gradients=[np.asarray(tensor) for tensor in result["grad_weights"]],
+        gradient_names=model.gradient_names,
+    )
+
+
+def one_training_step(
+    model: NaiveSequential,
+    inputs: Array,
+    targets: Array,
+    loss: Loss,
+    learning_rate: float,
+    mode: Mode,
+) -> tuple[Array, list[Array]]:
+    """The tape twin of ``manual_backprop.one_training_step``, with ``keras.optimizers.SGD``.
+
+    Returns the loss and the weights after the step; the manual model does not change.
+    """
+    tf, keras = frameworks()
+    architecture = Architecture.of(model)
+    twin = DenseTwin(architecture, loss, mode)
+    twin.assign(model.weights)
+    labels = targets.reshape(-1, 1) if targets.ndim == 1 else targets
+    result = twin.call(tf.constant(inputs), tf.constant(labels))
+    optimizer = keras.optimizers.SGD(learning_rate)
+    trainable = [w for layer in twin.layers for w in layer.trainable_weights]
+    optimizer.apply_gradients(zip(result["grad_weights"], trainable, strict=True))
+    return result["loss"].numpy(), [variable.numpy() for variable in twin.variables]
+
+
+def versions() -> dict[str, str]:
+    """The versions of the frameworks that the references run on."""
+    tf, keras = frameworks()
+    return {"tensorflow": tf.__version__, "keras": keras.__version__}
