@@ -254,7 +254,7 @@ class BoundedArray(NDArrayOperatorsMixin):
         if ufunc is np.multiply:
             for mask, other in (inputs, inputs[::-1]):
                 if isinstance(mask, Mask):
-                    return select(mask, self.operand(other), self.operand(0))
+                    return _masked(mask, self.operand(other))
         operands = [self.operand(x) for x in inputs]
         if ufunc in rules.UFUNCS:
             return self._elementwise(rules.UFUNCS[ufunc], operands)
@@ -351,15 +351,21 @@ class BoundedArray(NDArrayOperatorsMixin):
 
 
 def bounded(values: Any, precision: Precision) -> BoundedArray:
-    """Exact numbers as error-carrying ones; subnormal ones may count as zero, so e = |v|."""
+    """Exact numbers as error-carrying ones.
+
+    Subnormal ones may count as zero, so e = |v|; infinite ones and NaN have no bound.
+    """
     value = np.array(values, dtype=np.float64)
     error = np.zeros(value.shape)
     magnitude = np.abs(value)
-    subnormal = (magnitude < precision.smallest_normal) & (value != 0)
-    if subnormal.any():
-        error[subnormal] = magnitude[subnormal]
-        return BoundedArray(value, error, precision)
-    return BoundedArray(value, error, precision, exact=True)
+    usual = (magnitude >= precision.smallest_normal) & (magnitude <= precision.largest)
+    if (usual | (value == 0)).all():
+        return BoundedArray(value, error, precision, exact=True)
+    finite = magnitude <= precision.largest
+    subnormal = finite & ~usual
+    error[subnormal] = magnitude[subnormal]
+    error[~finite] = np.inf
+    return BoundedArray(value, error, precision, limited=bool(finite.all()))
 
 
 def bounded_as(values: Array) -> BoundedArray:
@@ -394,6 +400,16 @@ def select(mask: Mask, a: BoundedArray, b: BoundedArray) -> BoundedArray:
     )
 
 
+def _masked(mask: Mask, factor: BoundedArray) -> BoundedArray:
+    """``factor`` times a mask: as ``select`` with 0, but 0 · NaN is NaN."""
+    result = select(mask, factor, factor.operand(0))
+    if not factor.limited:
+        lost = np.broadcast_to(np.isinf(factor.error), result.shape)
+        result.error = np.where(lost, np.inf, result.error)
+        result.limited = False
+    return result
+
+
 def _compare(ufunc: np.ufunc, a: BoundedArray, b: BoundedArray) -> Mask:
     value = ufunc(a.value, b.value)
     if a.exact and b.exact:
@@ -409,8 +425,11 @@ def _sign(a: BoundedArray) -> BoundedArray:
     value = np.sign(a.value)
     undecided = ~((np.abs(a.value) > a.error) | (a.error == 0))
     error = np.where(undecided, 1 + np.abs(value), 0.0)
+    error = np.where(np.isinf(a.error), np.inf, error)  # the sign of NaN is NaN
     smooth = np.zeros_like(value) if undecided.any() else None
-    return BoundedArray(value, error, a.precision, smooth_error=smooth, exact=not undecided.any())
+    return BoundedArray(
+        value, error, a.precision, smooth_error=smooth, exact=not undecided.any(), limited=a.limited
+    )
 
 
 def _without_bound(

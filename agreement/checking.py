@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -89,28 +89,35 @@ def prepare(model: object, inputs: object, labels: object, loss: Loss) -> tuple[
 
 
 def judge(
+    model: NaiveSequential, inputs: Array, targets: Array, loss: Loss, modes: Sequence[Mode]
+) -> list[TensorVerdict]:
+    """The verdicts of ``check`` on checked arguments."""
+    # Imported here: what needs no framework must not load one.
+    import reference
+
+    traces = {MANUAL: manual_trace(model, inputs, targets, loss)}
+    for mode in modes:
+        traces[mode.name] = reference.trace(model, inputs, targets, loss, mode)
+    return judge_traces(model, inputs, targets, loss, traces)
+
+
+def manual_trace(model: NaiveSequential, inputs: Array, targets: Array, loss: Loss) -> Trace:
+    """The manual code's own run, on copies of everything."""
+    with np.errstate(all="ignore"):  # an overflow is a verdict, not a warning
+        return compute_trace(copy.deepcopy(model), inputs.copy(), targets.copy(), loss)
+
+
+def judge_traces(
     model: NaiveSequential,
     inputs: Array,
     targets: Array,
     loss: Loss,
-    modes: Sequence[Mode],
-    *,
-    any_shape: bool = False,
+    traces: Mapping[str, Trace],
 ) -> list[TensorVerdict]:
-    """The verdicts of ``check`` on checked arguments; ``any_shape`` is the reference's."""
-    # Imported here: what needs no framework must not load one.
-    import reference
-
-    with np.errstate(all="ignore"):  # an overflow is a verdict, not a warning
-        manual = compute_trace(copy.deepcopy(model), inputs.copy(), targets.copy(), loss)
-    expected = expect_end_to_end(model, inputs, targets, loss)
-    witnesses: dict[str, Trace] = {MANUAL: manual}
-    for mode in modes:
-        witnesses[mode.name] = reference.trace(
-            model, inputs, targets, loss, mode, any_shape=any_shape
-        )
+    """Judge every witness's trace, end to end and step by step."""
     verdicts = []
-    for name, trace in witnesses.items():
+    expected = expect_end_to_end(model, inputs, targets, loss)
+    for name, trace in traces.items():
         verdicts += judge_trace(trace, expected, View.END_TO_END, name)
         local = expect_locally(model, trace, targets, loss)
         verdicts += judge_trace(trace, local, View.LOCAL, name)

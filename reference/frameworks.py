@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sys
+from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
@@ -15,11 +18,11 @@ def frameworks() -> tuple[Any, Any]:
         ImportError: if either is missing, or if Keras runs on another backend.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     try:
-        import keras
-        import tensorflow as tf
+        with _quiet_stderr():
+            import keras
+            import tensorflow as tf
     except ImportError as error:
         raise ImportError(
             f"the Keras references need TensorFlow and Keras ({error}); "
@@ -30,4 +33,23 @@ def frameworks() -> tuple[Any, Any]:
             f"the references need Keras on TensorFlow, but it runs on {keras.backend.backend()!r}; "
             f"set the environment variable KERAS_BACKEND=tensorflow."
         )
+    # One traced function per structure is the plan here, not the mistake it warns about.
+    tf.get_logger().setLevel("ERROR")
     return tf, keras
+
+
+@contextlib.contextmanager
+def _quiet_stderr() -> Iterator[None]:
+    """Hold back what TensorFlow's C++ side writes while loading, whatever its log level.
+
+    Nothing is lost on failure: an import error carries its own message.
+    """
+    sys.stderr.flush()
+    kept = os.dup(2)
+    try:
+        with open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+            yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)

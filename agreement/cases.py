@@ -1,0 +1,218 @@
+"""Random cases: architectures, weights, inputs and labels, smooth ones and hostile ones.
+
+A case is determined by (seed, index), whichever process draws it. Shapes are free, but the
+*structures* (activations, biases, loss, path) are a fixed, seeded set, so that a reference
+traces one function for each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from manual_backprop import NaiveDense, NaiveSequential, losses
+from manual_backprop.activations import ACTIVATIONS
+from manual_backprop.losses import LOSSES, CrossEntropy, Loss
+from manual_backprop.typing import Array
+
+LARGEST_WIDTH = 8
+LARGEST_BATCH = 8
+DEEPEST = 4
+NICE_NUMBERS = np.array([0, 1, -1, 0.5, -0.5, 1 / 3, -1 / 3, 2, -2, 10, -10, 0.1, 3, 7])
+SPECIAL_NUMBERS = np.array(
+    [0.0, -0.0, 1.0, -1.0, 1e-7, -1e-7, 1e-30, -1e-30, 1e-40, 1e-45, 1e4, -1e4, 1e10, -1e10, 1e30]
+)
+SCALES = np.array([1e-30, 1e-12, 1e-6, 1e-3, 10, 100, 1e3, 1e6, 1e12, 1e25])
+
+
+class Kind(StrEnum):
+    """How a case's numbers are drawn."""
+
+    SMOOTH = "smooth"  # uniform in (−2, 2)
+    NICE = "nice"  # 0, ±1, ½, ⅓, 10 …: exact cancellations and ties
+    HOSTILE = "hostile"  # special numbers, ties, zeros, saturation, extreme scales
+
+
+@dataclass(frozen=True)
+class Structure:
+    """A model without its sizes, and the loss on top.
+
+    Attributes:
+        activations: one name for each layer. biases: whether each layer has one.
+        loss: the loss's name. path: see ``manual_backprop.losses``; "" where it has none.
+    """
+
+    activations: tuple[str, ...]
+    biases: tuple[bool, ...]
+    loss: str
+    path: str = ""
+
+    def make_loss(self) -> Loss:
+        """The loss with its path."""
+        return LOSSES[self.loss](self.path) if self.path else losses.get(self.loss)  # type: ignore[call-arg]
+
+    @property
+    def path_name(self) -> str:
+        """How reports name the way to the loss."""
+        if not self.path:
+            return "no cross-entropy"
+        fused = self.make_loss().is_fused_with(self.activations[-1])
+        return "fused" if fused else "from probabilities"
+
+
+@dataclass
+class Case:
+    """One model and one batch; ``index`` is its place in the seed's sequence."""
+
+    structure: Structure
+    model: NaiveSequential
+    inputs: Array
+    targets: Array
+    kind: Kind
+    index: int = 0
+
+    @property
+    def loss(self) -> Loss:
+        """The case's loss."""
+        return self.structure.make_loss()
+
+
+@cache
+def structures(count: int = 48, seed: int = 0) -> tuple[Structure, ...]:
+    """A fixed set: every activation and loss, each cross-entropy path, depths 1 to 4."""
+    generator = np.random.default_rng(seed)
+    names = list(ACTIVATIONS)
+    endings: list[tuple[str | None, str, str]] = []
+    for name, loss in LOSSES.items():
+        if issubclass(loss, CrossEntropy):
+            endings += [("softmax", name, "fused"), ("softmax", name, "probabilities")]
+            endings += [("sigmoid", name, "probabilities")]  # off the simplex
+        else:
+            endings += [(None, name, "")]
+    found: list[Structure] = []
+    while len(found) < count:
+        last, loss_name, path = endings[len(found) % len(endings)]
+        depth = int(generator.integers(1, DEEPEST + 1))
+        hidden = [
+            "relu" if generator.random() < 0.5 else str(generator.choice(names))
+            for _ in range(depth - 1)
+        ]
+        ending = last or names[len(found) % len(names)]
+        biases = tuple(bool(b) for b in generator.random(depth) < 0.8)
+        structure = Structure((*hidden, ending), biases, loss_name, path)
+        if structure not in found:
+            found.append(structure)
+    return tuple(found)
+
+
+def fixed_sizes(structure_index: int) -> tuple[tuple[int, ...], int]:
+    """Layer sizes and batch of a structure where the reference compiles for each shape."""
+    generator = np.random.default_rng([1, structure_index])
+    depth = len(structures()[structure_index].activations)
+    sizes = generator.integers(1, LARGEST_WIDTH + 1, depth + 1)
+    return tuple(int(n) for n in sizes), int(generator.integers(1, LARGEST_BATCH + 1))
+
+
+def draw_case(seed: int, index: int, dtype: str, *, compiled_structures: int = 0) -> Case:
+    """The case number ``index`` of a seed.
+
+    With ``compiled_structures`` the case has fixed sizes and one of that many structures.
+    """
+    generator = np.random.default_rng([seed, index])
+    kind = list(Kind)[int(generator.integers(len(Kind)))]
+    if compiled_structures:
+        which = int(generator.integers(compiled_structures))
+        sizes, batch = fixed_sizes(which)
+    else:
+        which = int(generator.integers(len(structures())))
+        depth = len(structures()[which].activations)
+        sizes = tuple(int(n) for n in generator.integers(1, LARGEST_WIDTH + 1, depth + 1))
+        batch = int(generator.integers(1, LARGEST_BATCH + 1))
+    case = build_case(structures()[which], sizes, batch, kind, generator, dtype)
+    case.index = index
+    return case
+
+
+def build_case(
+    structure: Structure,
+    sizes: tuple[int, ...],
+    batch: int,
+    kind: Kind,
+    generator: np.random.Generator,
+    dtype: str,
+    change: Callable[[Array], None] | None = None,
+) -> Case:
+    """Draw weights, inputs and labels for given sizes; ``change`` may alter each array."""
+
+    def draw(*shape: int) -> Array:
+        numbers = DRAWS[kind](generator, shape)
+        if change is not None:
+            change(numbers)
+        with np.errstate(over="ignore", under="ignore"):
+            return numbers.astype(dtype)
+
+    layers = [
+        NaiveDense.from_weights(
+            draw(sizes[i], sizes[i + 1]),
+            draw(sizes[i + 1]) if structure.biases[i] else None,
+            structure.activations[i],
+        )
+        for i in range(len(structure.activations))
+    ]
+    model = NaiveSequential(layers)
+    targets = _draw_targets(structure, generator, draw, batch, sizes[-1], dtype)
+    return Case(structure, model, draw(batch, sizes[0]), targets, kind)
+
+
+def _draw_targets(
+    structure: Structure,
+    generator: np.random.Generator,
+    draw: Callable[..., Array],
+    batch: int,
+    outputs: int,
+    dtype: str,
+) -> Array:
+    loss = structure.make_loss()
+    labels: Any = generator.integers(0, outputs, batch)
+    if not isinstance(loss, CrossEntropy) and generator.random() < 0.7:
+        labels = draw(batch, outputs)
+    return loss.prepare(labels, np.broadcast_to(np.zeros((), dtype), (batch, outputs)))
+
+
+def _smooth(generator: np.random.Generator, shape: tuple[int, ...]) -> Array:
+    return generator.uniform(-2, 2, shape)
+
+
+def _nice(generator: np.random.Generator, shape: tuple[int, ...]) -> Array:
+    return generator.choice(NICE_NUMBERS, shape)
+
+
+def _hostile(generator: np.random.Generator, shape: tuple[int, ...]) -> Array:
+    """Smooth or nice numbers, some of them special, repeated, cancelling, all zero or scaled."""
+    numbers = (_smooth if generator.random() < 0.5 else _nice)(generator, shape)
+    trouble = generator.random(5)
+    if trouble[0] < 0.5:
+        chosen = generator.random(shape) < 0.3
+        numbers = np.where(chosen, generator.choice(SPECIAL_NUMBERS, shape), numbers)
+    if trouble[1] < 0.2:
+        numbers[...] = numbers[:1]  # equal rows: ties
+    if trouble[2] < 0.2:
+        half = len(numbers) // 2
+        numbers[half : 2 * half] = -numbers[:half]  # exact cancellation
+    if trouble[3] < 0.05:
+        numbers[...] = 0
+    if trouble[4] < 0.25:
+        numbers = numbers * generator.choice(SCALES)
+    return np.clip(numbers, -1e37, 1e37)
+
+
+DRAWS: dict[Kind, Callable[[np.random.Generator, tuple[int, ...]], Array]] = {
+    Kind.SMOOTH: _smooth,
+    Kind.NICE: _nice,
+    Kind.HOSTILE: _hostile,
+}

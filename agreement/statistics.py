@@ -1,0 +1,142 @@
+"""Counting verdicts over very many cases: small, exact, and mergeable in any order."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from agreement.verdicts import TensorVerdict, Verdict, View
+
+# Floors are kept as counts per hundredth of a decade: a median good to 2.4 %.
+BINS_PER_DECADE = 100
+# So many disagreements are kept word for word; all are counted.
+KEPT_REMARKS = 20
+
+
+@dataclass
+class Statistics:
+    """What a run over random cases found.
+
+    Attributes:
+        cases: how many cases were judged.
+        verdicts: counts by (path, kind, view, verdict); tensors exactly zero are also counted
+            in ``zeros`` by (path, kind, view).
+        floors: counts by (path, kind, view, bin) over tensors that are not zero.
+        allclose: by witness, how many cases np.allclose with its defaults would have failed;
+            ``compared``: how many it was asked about.
+        disagreeing: indices of cases with a disagreement; remarks: the first few in words.
+        worst_ratio: the largest error/bound.
+    """
+
+    cases: int = 0
+    verdicts: Counter[tuple[str, str, str, str]] = field(default_factory=Counter)
+    zeros: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    floors: Counter[tuple[str, str, str, int]] = field(default_factory=Counter)
+    allclose: Counter[str] = field(default_factory=Counter)
+    compared: Counter[str] = field(default_factory=Counter)
+    disagreeing: list[int] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+    worst_ratio: float = 0.0
+
+    def add_verdicts(self, path: str, kind: str, verdicts: list[TensorVerdict]) -> None:
+        """Count one case's verdicts."""
+        for v in verdicts:
+            group = (path, kind, str(v.view))
+            self.verdicts[*group, str(v.verdict)] += 1
+            if v.zero:
+                self.zeros[group] += 1
+            else:
+                self.floors[*group, _bin(v.floor)] += 1
+            if v.verdict is not Verdict.DISAGREE:
+                self.worst_ratio = max(self.worst_ratio, v.ratio)
+
+    def add_disagreement(self, index: int, remark: str) -> None:
+        """Note a case in which something disagreed."""
+        self.disagreeing.append(index)
+        if len(self.remarks) < KEPT_REMARKS:
+            self.remarks.append(remark)
+
+    def merge(self, other: Statistics) -> Statistics:
+        """The statistics of both runs together."""
+        merged = Statistics(cases=self.cases + other.cases)
+        for name in ("verdicts", "zeros", "floors", "allclose", "compared"):
+            setattr(merged, name, getattr(self, name) + getattr(other, name))
+        merged.disagreeing = sorted(self.disagreeing + other.disagreeing)
+        merged.remarks = (self.remarks + other.remarks)[:KEPT_REMARKS]
+        merged.worst_ratio = max(self.worst_ratio, other.worst_ratio)
+        return merged
+
+    def count(self, verdict: Verdict, **group: str) -> int:
+        """How many verdicts of one kind; narrowed by path=, kind= or view=."""
+        return sum(
+            n for key, n in self.verdicts.items() if key[3] == verdict and _matches(key, group)
+        )
+
+    def total(self, **group: str) -> int:
+        """How many verdicts of any kind; narrowed by path=, kind= or view=."""
+        return sum(n for key, n in self.verdicts.items() if _matches(key, group))
+
+    def median_floor(self, **group: str) -> float | None:
+        """The median floor of tensors that are not zero; None where there are none."""
+        bins: Counter[int] = Counter()
+        for key, n in self.floors.items():
+            if _matches(key, group):
+                bins[key[3]] += n
+        remaining = bins.total() / 2
+        for index in sorted(bins):
+            remaining -= bins[index]
+            if remaining <= 0:
+                return 0.0 if index == _bin(0.0) else 10 ** ((index + 0.5) / BINS_PER_DECADE)
+        return None
+
+    @property
+    def groups(self) -> list[tuple[str, str, str]]:
+        """Every (path, kind, view) seen, sorted."""
+        return sorted({key[:3] for key in self.verdicts})
+
+    def to_dict(self) -> dict[str, Any]:
+        """Ready for JSON."""
+        return {
+            "cases": self.cases,
+            "disagreeing_cases": len(self.disagreeing),
+            "verdicts": {str(v): self.count(v) for v in Verdict},
+            "worst_ratio": self.worst_ratio,
+            "allclose_failures": {
+                witness: {"failed": self.allclose[witness], "of": self.compared[witness]}
+                for witness in sorted(self.compared)
+            },
+            "groups": [
+                {
+                    "path": path,
+                    "kind": kind,
+                    "view": view,
+                    **{str(v): self.count(v, path=path, kind=kind, view=view) for v in Verdict},
+                    "zero": self.zeros[path, kind, view],
+                    "median_floor": self.median_floor(path=path, kind=kind, view=view),
+                }
+                for path, kind, view in self.groups
+            ],
+            "remarks": self.remarks,
+        }
+
+
+def _bin(floor: float) -> int:
+    """The floor's bin; 0 and infinity have bins of their own at the ends."""
+    if not floor > 0:
+        return -1_000_000
+    if math.isinf(floor):
+        return 1_000_000
+    return math.floor(math.log10(floor) * BINS_PER_DECADE)
+
+
+def _matches(key: tuple[Any, ...], group: dict[str, str]) -> bool:
+    return all(
+        key[place] == group[name]
+        for place, name in enumerate(("path", "kind", "view"))
+        if name in group
+    )
+
+
+VIEWS = tuple(View)
