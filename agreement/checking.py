@@ -7,10 +7,12 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from agreement.expectation import expect_end_to_end, expect_locally
+from agreement.bounded import bounded
+from agreement.expectation import bounded_copy, expect_end_to_end, expect_locally
+from agreement.precision import precision_of
 from agreement.report import MANUAL, Report
-from agreement.verdicts import TensorVerdict, View, judge_trace
-from manual_backprop import NaiveSequential, losses
+from agreement.verdicts import TensorVerdict, View, judge_tensor, judge_trace
+from manual_backprop import SGD, NaiveSequential, losses
 from manual_backprop.gradients import compute_trace
 from manual_backprop.losses import Loss
 from manual_backprop.trace import Trace
@@ -50,7 +52,7 @@ def check(
     Raises:
         ValueError, TypeError: naming the argument that cannot be used, and why.
     """
-    modes = _modes(against)
+    modes = resolve_modes(against)
     chosen = losses.get(loss)
     checked, targets = prepare(model, inputs, labels, chosen)
     return Report(judge(model, checked, targets, chosen, modes))
@@ -69,6 +71,48 @@ def assert_agreement(
     if not report.agrees:
         raise AgreementError(report)
     return report
+
+
+def check_training_step(
+    model: NaiveSequential,
+    inputs: object,
+    labels: object,
+    *,
+    loss: object = "sparse_categorical_crossentropy",
+    learning_rate: float = 1e-3,
+    against: str | Sequence[str] = DEFAULT_AGAINST,
+) -> Report:
+    """Judge one whole training step: the weights after forward, backward and SGD update.
+
+    The model is not changed; the arguments are those of ``check``, and the references update
+    with ``keras.optimizers.SGD``.
+    """
+    # Imported here: what needs no framework must not load one.
+    import reference
+
+    modes = resolve_modes(against)
+    chosen, optimizer = losses.get(loss), SGD(learning_rate)
+    checked, targets = prepare(model, inputs, labels, chosen)
+
+    def stepped(subject: NaiveSequential, batch: Array) -> list[Array]:
+        compute_trace(subject, batch, targets, chosen)
+        optimizer.apply(subject.gradients, subject.weights)
+        return subject.weights
+
+    expected = stepped(bounded_copy(model), bounded(checked, precision_of(model.dtype)))
+    updated = {MANUAL: stepped(copy.deepcopy(model), checked.copy())}
+    for mode in modes:
+        _, updated[mode.name] = reference.one_training_step(
+            model, checked, targets, chosen, learning_rate, mode
+        )
+    names = [name._replace(tensor=f"{name.tensor} after a step") for name in model.weight_names]
+    return Report(
+        [
+            judge_tensor(name, actual, wanted, View.END_TO_END, witness)
+            for witness, weights in updated.items()
+            for name, actual, wanted in zip(names, weights, expected, strict=True)
+        ]
+    )
 
 
 def prepare(model: object, inputs: object, labels: object, loss: Loss) -> tuple[Array, Array]:
@@ -124,7 +168,8 @@ def judge_traces(
     return verdicts
 
 
-def _modes(against: str | Sequence[str]) -> list[Mode]:
+def resolve_modes(against: str | Sequence[str]) -> list[Mode]:
+    """The references by name; ``ValueError`` for none, or for an unknown one."""
     names = [against] if isinstance(against, str) else list(against)
     if not names:
         raise ValueError("against: is empty, expected at least one reference such as 'keras'.")

@@ -6,14 +6,16 @@ import io
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from agreement.verdicts import TensorVerdict, Verdict, View
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.table import Table
 
 MANUAL = "manual"
+WIDTH = 110
 
 
 @dataclass
@@ -114,12 +116,13 @@ class Report:
 
         witnesses = list(dict.fromkeys(v.witness for v in self.verdicts))
         table = Table(title=f"agreement over {self.checks} check{'s' * (self.checks > 1)}")
+        table.caption = "columns of witnesses: the largest error/bound, 1 being the limit"
         table.add_column("tensor", no_wrap=True)
         table.add_column("verdict")
         for witness in witnesses:
-            table.add_column(f"{witness}\nerror/bound", justify="right")
-        table.add_column("floor\nend to end", justify="right")
-        table.add_column("floor\nlocal", justify="right")
+            table.add_column(witness, justify="right", no_wrap=True)
+        table.add_column("floor, whole", justify="right", no_wrap=True)
+        table.add_column("floor, local", justify="right", no_wrap=True)
         for row in self.rows():
             cells = [_verdict_cell(row)]
             for witness in witnesses:
@@ -130,11 +133,8 @@ class Report:
         return table
 
     def __str__(self) -> str:
-        from rich.console import Console
-
         stream = io.StringIO()
-        console = Console(file=stream, width=110)
-        console.print(self.table())
+        wide_console(file=stream).print(self.table())
         return "\n".join([stream.getvalue().rstrip(), self.conclusion()])
 
     def conclusion(self) -> str:
@@ -152,6 +152,14 @@ class Report:
                 f"so no error could have been seen; use smaller weights or inputs, or float64"
             )
         return f"agrees: every gradient within its bound, at most {self.worst_ratio:.2g} of it used"
+
+
+def wide_console(file: IO[str] | None = None) -> Console:
+    """A console on which a report's table fits, wherever it is written to."""
+    from rich.console import Console
+
+    console = Console(file=file)
+    return console if console.is_terminal else Console(file=file, width=WIDTH)
 
 
 def remark(v: TensorVerdict) -> str:

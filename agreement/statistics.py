@@ -5,9 +5,12 @@ from __future__ import annotations
 import math
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agreement.verdicts import TensorVerdict, Verdict, View
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 # Floors are kept as counts per hundredth of a decade: a median good to 2.4 %.
 BINS_PER_DECADE = 100
@@ -122,6 +125,52 @@ class Statistics:
         }
 
 
+def summary_table(statistics: Statistics) -> Table:
+    """A rich table: a row for each path, kind and view."""
+    # Imported here: a worker that only counts need not load rich.
+    from rich.table import Table
+
+    table = Table(title=f"{statistics.cases} random cases, verdicts by tensor")
+    for heading in ("path to the loss", "numbers", "view"):
+        table.add_column(heading)
+    for heading in (*map(str, Verdict), "of these zero", "blunt share", "median floor"):
+        table.add_column(heading, justify="right")
+    for path, kind, view in statistics.groups:
+        group = {"path": path, "kind": kind, "view": view}
+        blunt = statistics.count(Verdict.BLUNT, **group) / statistics.total(**group)
+        floor = statistics.median_floor(**group)
+        table.add_row(
+            path,
+            str(kind),
+            view,
+            *(str(statistics.count(verdict, **group)) for verdict in Verdict),
+            str(statistics.zeros[path, kind, view]),
+            f"{blunt:.1%}",
+            "" if floor is None else f"{floor:.1e}",
+        )
+    return table
+
+
+def summary_lines(statistics: Statistics) -> list[str]:
+    """The totals in words, with what np.allclose would have said."""
+    counted = ", ".join(f"{statistics.count(v)} {v}" for v in Verdict)
+    lines = [*statistics.remarks, f"verdicts: {counted}"]
+    for view in View:
+        floor = statistics.median_floor(kind="smooth", view=view)
+        if floor is not None:
+            lines.append(f"median floor on smooth numbers, {view}: {floor:.1e}")
+    for witness, compared in sorted(statistics.compared.items()):
+        lines.append(
+            f"np.allclose with its defaults, against {witness}: "
+            f"{statistics.allclose[witness]} of {compared} cases fail"
+        )
+    lines.append(
+        f"{len(statistics.disagreeing)} of {statistics.cases} cases disagree; "
+        f"at most {statistics.worst_ratio:.2g} of a bound used elsewhere"
+    )
+    return lines
+
+
 def _bin(floor: float) -> int:
     """The floor's bin; 0 and infinity have bins of their own at the ends."""
     if not floor > 0:
@@ -137,6 +186,3 @@ def _matches(key: tuple[Any, ...], group: dict[str, str]) -> bool:
         for place, name in enumerate(("path", "kind", "view"))
         if name in group
     )
-
-
-VIEWS = tuple(View)

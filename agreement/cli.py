@@ -1,0 +1,199 @@
+"""The command line. Exit status: 0 agrees, 1 disagrees, 2 could not judge or bad usage."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(
+    name="agreement",
+    help="Is hand-written backpropagation right, and if not, where and why?",
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else.")]
+DtypeOption = Annotated[str, typer.Option(help="float32 or float64.")]
+SeedOption = Annotated[int, typer.Option(help="Seed of data order, weights and cases.")]
+
+
+@app.callback()
+def _root() -> None:
+    """Is hand-written backpropagation right, and if not, where and why?"""
+
+
+@app.command()
+def check(
+    data: Annotated[str, typer.Option(help="digits, spiral, mnist or random.")] = "digits",
+    layers: Annotated[
+        str | None, typer.Option(help="Layer sizes, inputs to classes, such as 64,32,10.")
+    ] = None,
+    against: Annotated[
+        str, typer.Option(help="References, with commas: keras, keras-graph, keras-xla.")
+    ] = "keras,keras-graph,keras-xla",
+    activation: Annotated[str, typer.Option(help="Activation of the hidden layers.")] = "relu",
+    loss: Annotated[str, typer.Option(help="Loss.")] = "sparse_categorical_crossentropy",
+    loss_path: Annotated[str, typer.Option(help="auto, fused or probabilities.")] = "auto",
+    dtype: DtypeOption = "float32",
+    epochs: Annotated[int | None, typer.Option(help="Passes over the training data.")] = None,
+    batch_size: Annotated[int, typer.Option(help="Samples in a batch.")] = 32,
+    learning_rate: Annotated[float, typer.Option(help="Step size of the training.")] = 0.2,
+    cases: Annotated[int, typer.Option(help="With --data random: how many cases.")] = 1000,
+    case: Annotated[int | None, typer.Option(help="With --data random: only this case.")] = None,
+    seed: SeedOption = 0,
+    mnist_path: Annotated[
+        Path | None, typer.Option(help="Directory of MNIST's IDX files, or mnist.npz.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Train by hand-written backprop and verify its gradients on the way (the main job).
+
+    With --data random: judge many random networks instead of training one.
+    """
+    references = [name.strip() for name in against.split(",") if name.strip()]
+    if data == "random":
+        indices = range(cases) if case is None else [case]
+        _check_random(indices, seed, dtype, references, as_json)
+    from agreement.main_job import DATA, Job
+    from manual_backprop.catalogue import unknown_name
+
+    if data not in DATA:
+        raise unknown_name("--data", data, DATA)
+    job = Job(
+        data=data,
+        path=mnist_path,
+        activation=activation,
+        loss=loss,
+        loss_path=loss_path,
+        dtype=dtype,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        epochs=epochs if epochs is not None else {"digits": 20, "spiral": 200}.get(data, 2),
+        seed=seed,
+    )
+    _check_training(job, layers, references, as_json)
+
+
+def _check_training(job: Any, layers: str | None, references: list[str], as_json: bool) -> None:
+    from dataclasses import replace
+
+    from agreement.main_job import run
+    from agreement.report import wide_console
+
+    if layers is not None:
+        sizes = _sizes(layers)
+        job = replace(job, hidden=sizes[1:-1], expected_sizes=(sizes[0], sizes[-1]))
+    with _progress("training and verifying", quiet=as_json) as advance_to:
+        report = run(job, references, advance_to)
+    report.rerun = f"agreement check {' '.join(sys.argv[2:])}".strip()
+    if as_json:
+        print(json.dumps(report.to_dict(), indent=1))
+    else:
+        wide_console().print(report.table())
+        facts = report.facts
+        print(f"{facts['model']}, {facts['loss_function']}, {facts['dtype']}, on {facts['data']}")
+        print(
+            f"loss {facts['training_loss']:.4f}, held out {facts['held_out_loss']:.4f}; "
+            f"held-out accuracy {facts['held_out_accuracy']:.2%} after "
+            f"{facts['training_steps']} steps in {facts['seconds']:.1f} s"
+        )
+        print(report.conclusion())
+    raise typer.Exit(report.exit_status)
+
+
+def _check_random(
+    indices: range | list[int], seed: int, dtype: str, references: list[str], as_json: bool
+) -> None:
+    from agreement.checking import resolve_modes
+    from agreement.random_check import Settings, run_cases
+    from agreement.report import wide_console
+    from agreement.statistics import summary_lines, summary_table
+    from manual_backprop.validation import as_count, as_dtype
+
+    as_count("--cases", len(indices))
+    settings = Settings(seed, as_dtype(dtype).name, tuple(resolve_modes(references)))
+    with _progress("judging random cases", quiet=as_json) as advance_to:
+        done = iter(range(1, len(indices) + 1))
+        statistics = run_cases(settings, indices, lambda: advance_to(next(done), len(indices)))
+    if as_json:
+        print(json.dumps(statistics.to_dict(), indent=1))
+    else:
+        wide_console().print(summary_table(statistics))
+        print("\n".join(summary_lines(statistics)))
+        for index in statistics.disagreeing[:1]:
+            print(
+                f"rerun: agreement check --data random --seed {seed} --dtype {dtype} "
+                f"--against {','.join(references)} --case {index}"
+            )
+    raise typer.Exit(1 if statistics.disagreeing else 0)
+
+
+def _sizes(text: str) -> tuple[int, ...]:
+    try:
+        sizes = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        sizes = ()
+    if len(sizes) < 2 or min(sizes) < 1:
+        raise ValueError(
+            f"--layers: got {text!r}, expected at least two positive whole numbers with commas, "
+            f"such as 64,32,10."
+        )
+    return sizes
+
+
+@contextlib.contextmanager
+def _progress(title: str, *, quiet: bool) -> Iterator[Callable[[int, int], None]]:
+    """Yield a function of (done, total) that moves a progress bar on standard error."""
+    if quiet:
+        yield lambda done, total: None
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(title, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+def main() -> None:
+    """Run the command line; errors are one line on standard error and exit status 2."""
+    try:
+        status = app(standalone_mode=False)
+    except KeyboardInterrupt:
+        status = _fail("interrupted")
+    except (ValueError, TypeError, OSError, ImportError) as error:
+        status = _fail(str(error))
+    except Exception as error:
+        # Usage errors of the command-line library, whichever module defines them.
+        message = getattr(error, "format_message", None)
+        if message is None:
+            raise
+        status = _fail(message() or "see agreement --help")
+    sys.exit(status or 0)
+
+
+def _fail(message: str) -> int:
+    print(f"agreement: {' '.join(message.split())}", file=sys.stderr)
+    return 2
