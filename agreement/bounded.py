@@ -82,7 +82,7 @@ class BoundedArray(NDArrayOperatorsMixin):
 
     # -- conversion: never silently ------------------------------------------------------
 
-    def __array__(self, dtype: DTypeLike = None, copy: bool | None = None) -> Array:
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> Array:
         raise TypeError(
             f"{callers_line()}: an error-carrying array would become a plain one here and lose "
             f"its bounds; write this line with ufuncs, @, reductions, np.where or *_like."
@@ -188,10 +188,10 @@ class BoundedArray(NDArrayOperatorsMixin):
         precision = self.precision
 
         def compute(a: Operand) -> tuple[Array, Array, Array]:
-            value = np.add.reduce(a.value, axis=axis, keepdims=keepdims)
-            m = np.add.reduce(np.abs(a.value) + a.error, axis=axis, keepdims=keepdims)
+            value = a.value.sum(axis=axis, keepdims=keepdims)
+            m = (np.abs(a.value) + a.error).sum(axis=axis, keepdims=keepdims)
             terms = self.size // max(np.size(value), 1)
-            error = np.add.reduce(a.error, axis=axis, keepdims=keepdims)
+            error = a.error.sum(axis=axis, keepdims=keepdims)
             if terms > 1:
                 error = error + precision.gamma(terms - 1) * m  # (3)
                 error = error + np.minimum(m, terms * precision.smallest_normal)  # (2)
@@ -210,8 +210,8 @@ class BoundedArray(NDArrayOperatorsMixin):
         refuse_options("max", other)
 
         def compute(a: Operand) -> tuple[Array, Array, Array]:
-            value = np.maximum.reduce(a.value, axis=axis, keepdims=keepdims)
-            error = np.maximum.reduce(a.error, axis=axis, keepdims=keepdims)
+            value = a.value.max(axis=axis, keepdims=keepdims)
+            error = a.error.max(axis=axis, keepdims=keepdims)
             return value, error, np.abs(value) + error
 
         return self._evaluate(compute, self)
@@ -227,7 +227,7 @@ class BoundedArray(NDArrayOperatorsMixin):
     def clip(self, low: Any = None, high: Any = None) -> BoundedArray:
         """As ndarray.clip."""
         raised = self if low is None else np.maximum(self, low)
-        return raised if high is None else np.minimum(raised, high)  # type: ignore[no-any-return]
+        return raised if high is None else np.minimum(raised, high)
 
     def special(self, name: str) -> BoundedArray:
         """A function that NumPy lacks; see ``manual_backprop.special``."""
@@ -378,14 +378,14 @@ def select(mask: Mask, a: BoundedArray, b: BoundedArray) -> BoundedArray:
 
     The centre is the branch that the centre takes; its error reaches the other branch.
     """
-    value = np.where(mask.value, a.value, b.value)
-    error = np.where(mask.value, a.error, b.error)
+    value: Array = np.where(mask.value, a.value, b.value)
+    error: Array = np.where(mask.value, a.error, b.error)
     smooth = None
     if a.smooth_error is not None or b.smooth_error is not None:
         smooth = np.where(mask.value, a.smooth, b.smooth)
     if mask.undecided is not None:
-        other = np.where(mask.value, b.value, a.value)
-        other_error = np.where(mask.value, b.error, a.error)
+        other: Array = np.where(mask.value, b.value, a.value)
+        other_error: Array = np.where(mask.value, b.error, a.error)
         with np.errstate(invalid="ignore"):
             hull = np.maximum(error, np.abs(value - other) + other_error)
         smooth = error if smooth is None else smooth
@@ -436,7 +436,7 @@ def _without_bound(
     error: Array, m: Array, operands: tuple[BoundedArray, ...], precision: Precision
 ) -> Array:
     """Set the error to ∞ where the result may be infinite or NaN, (4)."""
-    lost = ~(m <= precision.largest) | ~np.isfinite(error)
+    lost: Array = ~(m <= precision.largest) | ~np.isfinite(error)
     for x in operands:
         if not x.limited and x.shape == np.shape(error):
             lost = lost | np.isinf(x.error)

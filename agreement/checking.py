@@ -33,8 +33,8 @@ class AgreementError(AssertionError):
 
 def check(
     model: NaiveSequential,
-    inputs: object,
-    labels: object,
+    inputs: Array,
+    labels: Array,
     *,
     loss: object = "sparse_categorical_crossentropy",
     against: str | Sequence[str] = DEFAULT_AGAINST,
@@ -60,8 +60,8 @@ def check(
 
 def assert_agreement(
     model: NaiveSequential,
-    inputs: object,
-    labels: object,
+    inputs: Array,
+    labels: Array,
     *,
     loss: object = "sparse_categorical_crossentropy",
     against: str | Sequence[str] = DEFAULT_AGAINST,
@@ -75,8 +75,8 @@ def assert_agreement(
 
 def check_training_step(
     model: NaiveSequential,
-    inputs: object,
-    labels: object,
+    inputs: Array,
+    labels: Array,
     *,
     loss: object = "sparse_categorical_crossentropy",
     learning_rate: float = 1e-3,
@@ -115,7 +115,7 @@ def check_training_step(
     )
 
 
-def prepare(model: object, inputs: object, labels: object, loss: Loss) -> tuple[Array, Array]:
+def prepare(model: object, inputs: Array, labels: Array, loss: Loss) -> tuple[Array, Array]:
     """Check the model, the batch and its labels; return what can be computed with."""
     if not isinstance(model, NaiveSequential):
         raise TypeError(

@@ -78,7 +78,7 @@ def _einsum(found: BoundedArray, subscripts: str, *arrays: Any, **options: Any) 
 
 
 def _outer(found: BoundedArray, a: Any, b: Any) -> BoundedArray:
-    return found.operand(a).ravel()[:, None] * found.operand(b).ravel()[None, :]  # type: ignore[no-any-return]
+    return found.operand(a).ravel()[:, None] * found.operand(b).ravel()[None, :]
 
 
 def _sort(found: BoundedArray, a: BoundedArray, axis: int = -1, **options: Any) -> BoundedArray:
@@ -96,7 +96,7 @@ def _cumsum(found: BoundedArray, a: BoundedArray, axis: int | None = None) -> Bo
     moved = a.rearranged(lambda x: np.moveaxis(x, axis, -1))
     n = moved.shape[-1]
     prefixes = moved @ np.triu(np.ones((n, n)))
-    return prefixes.rearranged(lambda x: np.moveaxis(x, -1, axis))  # type: ignore[no-any-return]
+    return prefixes.rearranged(lambda x: np.moveaxis(x, -1, axis))
 
 
 def _filled(number: float | None) -> Callable[..., BoundedArray]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -117,7 +118,7 @@ def _xor(a: Mask, b: Mask) -> Mask:
     return Mask(a.value ^ b.value, _undecided(a) | _undecided(b))
 
 
-_LOGICAL = {
+_LOGICAL: dict[np.ufunc, Callable[..., Mask]] = {
     np.invert: _not,
     np.logical_not: _not,
     np.bitwise_and: _and,

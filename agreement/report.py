@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 MANUAL = "manual"
-WIDTH = 110
+WIDTH = 120
 
 
 @dataclass
@@ -100,7 +100,7 @@ class Report:
             **self.facts,
             "tensors": [summarise(row) for row in self.rows()],
         }
-        return jsonable(content)  # type: ignore[no-any-return]
+        return jsonable(content)
 
     def rows(self) -> list[list[TensorVerdict]]:
         """Verdicts grouped by tensor, in the order of computation."""
@@ -118,11 +118,11 @@ class Report:
         table = Table(title=f"agreement over {self.checks} check{'s' * (self.checks > 1)}")
         table.caption = "columns of witnesses: the largest error/bound, 1 being the limit"
         table.add_column("tensor", no_wrap=True)
-        table.add_column("verdict")
+        table.add_column("verdict", min_width=9)
         for witness in witnesses:
             table.add_column(witness, justify="right", no_wrap=True)
-        table.add_column("floor, whole", justify="right", no_wrap=True)
-        table.add_column("floor, local", justify="right", no_wrap=True)
+        table.add_column("floor", justify="right", no_wrap=True)
+        table.add_column("local floor", justify="right", no_wrap=True)
         for row in self.rows():
             cells = [_verdict_cell(row)]
             for witness in witnesses:

@@ -14,9 +14,9 @@ from manual_backprop.validation import as_finite, is_foreign
 
 def get_gradients_of_loss_wrt_weights(
     model: NaiveSequential,
-    images_batch: object,
-    labels_batch: object,
-    predictions: object,
+    images_batch: Array,
+    labels_batch: Array,
+    predictions: Array,
     loss: object,
 ) -> list[Array]:
     """Return ∂loss/∂weight for every weight, in the order of ``model.weights``.
@@ -43,13 +43,13 @@ def get_gradients_of_loss_wrt_weights(
     assert expected is not None
     if not is_foreign(predictions):
         predictions = as_finite("predictions", predictions, model.dtype)
-    if predictions.shape != expected.shape:  # type: ignore[attr-defined]
+    if predictions.shape != expected.shape:
         raise ValueError(
-            f"predictions: has shape {np.shape(predictions)}, expected {expected.shape}; "  # type: ignore[arg-type]
+            f"predictions: has shape {np.shape(predictions)}, expected {expected.shape}; "
             f"pass what model(images_batch) returned."
         )
     targets = chosen.prepare(labels_batch, expected)
-    backpropagate(model, predictions, targets, chosen)  # type: ignore[arg-type]
+    backpropagate(model, predictions, targets, chosen)
     return list(model.gradients)
 
 

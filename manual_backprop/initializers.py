@@ -103,5 +103,5 @@ INITIALIZERS = family(WeightInitializer, globals())
 def get(argument: str, initializer: object) -> Initializer:
     """An initializer from its name, or any callable of (shape, generator, dtype)."""
     if callable(initializer) and not isinstance(initializer, type):
-        return initializer  # type: ignore[return-value]
+        return initializer
     return resolve(argument, initializer, WeightInitializer, INITIALIZERS)

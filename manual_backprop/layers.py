@@ -89,7 +89,9 @@ class NaiveDense:
         kernel = as_finite("W", W, dtype)
         if kernel.ndim != 2 or kernel.size == 0:
             raise ValueError(f"W: has shape {kernel.shape}, expected (input_size, output_size).")
-        layer = cls(*kernel.shape, activation, use_bias=b is not None, dtype=dtype)
+        layer = cls(
+            kernel.shape[0], kernel.shape[1], activation, use_bias=b is not None, dtype=dtype
+        )
         layer.W = kernel.copy()
         if b is not None:
             bias = as_finite("b", b, dtype)

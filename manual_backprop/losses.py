@@ -155,7 +155,8 @@ class CategoricalCrossentropy(CrossEntropy):
     name = "categorical_crossentropy"
 
     def prepare(self, labels: object, predictions: Array) -> Array:
-        return as_distributions(labels, *predictions.shape, predictions.dtype)
+        samples, classes = predictions.shape
+        return as_distributions(labels, samples, classes, predictions.dtype)
 
     def forward_from_logits(self, logits: Array, targets: Array) -> Array:
         shifted = logits - logits.max(axis=-1, keepdims=True)

@@ -142,15 +142,15 @@ class NaiveSequential:
         last = self.layers[-1]
         return last.activation.name if has_steps(last) else ""
 
-    def check_inputs(self, inputs: object, name: str = "inputs") -> Array:
+    def check_inputs(self, inputs: Array, name: str = "inputs") -> Array:
         """Return a checked batch in the model's dtype; see ``validation.as_inputs``."""
         size = self.input_size
         if size is None:
-            shape = getattr(inputs, "shape", None) or np.shape(inputs)  # type: ignore[arg-type]
+            shape = np.shape(inputs)
             size = shape[1] if len(shape) == 2 else 0
         return as_inputs(inputs, size, self.dtype, name)
 
-    def __call__(self, inputs: object) -> Array:
+    def __call__(self, inputs: Array) -> Array:
         """Return predictions, (batch, outputs), for inputs (batch, features).
 
         The inputs are checked and copied, so changing them afterwards changes no gradient.

@@ -89,8 +89,8 @@ class Evaluation(NamedTuple):
 
 def one_training_step(
     model: NaiveSequential,
-    images_batch: object,
-    labels_batch: object,
+    images_batch: Array,
+    labels_batch: Array,
     loss: object = SPARSE,
     optimizer: object = "sgd",
 ) -> float:
@@ -121,14 +121,14 @@ def _step(
 
 def fit(
     model: NaiveSequential,
-    images: object,
-    labels: object,
+    images: Array,
+    labels: Array,
     epochs: int,
     batch_size: int = 128,
     *,
     loss: object = SPARSE,
     optimizer: object = "sgd",
-    validation_data: tuple[object, object] | None = None,
+    validation_data: tuple[Array, Array] | None = None,
     shuffle: bool = False,
     seed: int | np.random.Generator | None = None,
     verbose: str = "lines",
@@ -184,8 +184,8 @@ def fit(
 
 def evaluate(
     model: NaiveSequential,
-    images: object,
-    labels: object,
+    images: Array,
+    labels: Array,
     *,
     loss: object = SPARSE,
     batch_size: int = 1024,
@@ -209,7 +209,7 @@ def evaluate(
 
 
 def _prepare(
-    model: NaiveSequential, images: object, labels: object, loss: Loss
+    model: NaiveSequential, images: Array, labels: Array, loss: Loss
 ) -> tuple[Array, Array]:
     """Check a whole data set once, so that no batch needs checking; neither is the caller's."""
     checked = model.check_inputs(images, "images")

@@ -78,10 +78,10 @@ def as_finite(argument: str, values: object, dtype: np.dtype[Any]) -> Array:
     return array
 
 
-def as_inputs(values: object, input_size: int, dtype: np.dtype[Any], name: str = "inputs") -> Array:
+def as_inputs(values: Array, input_size: int, dtype: np.dtype[Any], name: str = "inputs") -> Array:
     """Return a batch of shape (batch, input_size) in ``dtype``, finite and not empty."""
     if is_foreign(values):
-        return values  # type: ignore[return-value]
+        return values
     array = as_finite(name, values, dtype)
     if array.ndim != 2 or array.shape[1] != input_size:
         raise ValueError(
@@ -93,14 +93,14 @@ def as_inputs(values: object, input_size: int, dtype: np.dtype[Any], name: str =
     return array
 
 
-def as_class_indices(labels: object, samples: int, classes: int) -> Array:
+def as_class_indices(labels: Array, samples: int, classes: int) -> Array:
     """Return labels as int64 class indices of shape (samples,).
 
     Accepts indices of shape (samples,) or (samples, 1), in any integer or whole-valued
     float dtype, or one-hot rows of shape (samples, classes) where classes > 1.
     """
     if is_foreign(labels):
-        return labels  # type: ignore[return-value]
+        return labels
     array = as_numbers("labels", labels)
     if array.shape == (samples, classes) and classes > 1:
         return one_hot_rows(array).argmax(axis=1)
@@ -132,14 +132,14 @@ def one_hot_rows(array: Array) -> Array:
     return array
 
 
-def as_distributions(labels: object, samples: int, classes: int, dtype: np.dtype[Any]) -> Array:
+def as_distributions(labels: Array, samples: int, classes: int, dtype: np.dtype[Any]) -> Array:
     """Return labels as rows of class probabilities, (samples, classes) in ``dtype``.
 
     Accepts class indices, one-hot rows, or rows that are non-negative and sum to 1 within
     the rounding of a sum of ``classes`` numbers. (The gradient p − y needs Σy = 1.)
     """
     if is_foreign(labels):
-        return labels  # type: ignore[return-value]
+        return labels
     array = as_numbers("labels", labels)
     if array.shape != (samples, classes) or (classes == 1 and (array == 0).any()):
         indices = as_class_indices(array, samples, classes)
@@ -156,14 +156,14 @@ def as_distributions(labels: object, samples: int, classes: int, dtype: np.dtype
     return array
 
 
-def as_targets(labels: object, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+def as_targets(labels: Array, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
     """Return regression targets of the predictions' shape (samples, outputs).
 
     Class indices of shape (samples,) become one-hot rows where outputs > 1, and a column
     where outputs = 1 (then any finite numbers are welcome).
     """
     if is_foreign(labels):
-        return labels  # type: ignore[return-value]
+        return labels
     array = as_numbers("labels", labels)
     samples, outputs = shape
     if array.shape == (samples,):

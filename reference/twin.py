@@ -103,7 +103,7 @@ class DenseTwin(Program):
     def __call__(self, weights: Sequence[Array], inputs: Any, labels: Any) -> dict[str, Any]:
         """Run with the given weights on tensors."""
         self.assign(weights)
-        return self.call(inputs, labels)  # type: ignore[no-any-return]
+        return self.call(inputs, labels)
 
 
 class OpenTwin(Program):
@@ -141,7 +141,7 @@ class OpenTwin(Program):
 
     def __call__(self, weights: Sequence[Array], inputs: Any, labels: Any) -> dict[str, Any]:
         """Run with the given weights on tensors."""
-        return self.call(list(weights), inputs, labels)  # type: ignore[no-any-return]
+        return self.call(list(weights), inputs, labels)
 
 
 def label_signature(loss: Loss, dtype: str) -> Any:
