@@ -19,19 +19,21 @@ class Allowance(NamedTuple):
     absolute: float = 1.0
 
 
-# function: (float32, float64); see the module's docstring for the measurement.
+# function: (float32, float64), about 1.3 times the worst that was measured over NumPy and
+# TensorFlow 2.21 eager, graph and XLA. The worst in u stands behind each row.
 MEASURED: dict[str, tuple[Allowance, Allowance]] = {
     "exact": (Allowance(0.0, 0.0), Allowance(0.0, 0.0)),
     "rounded": (Allowance(1.0), Allowance(1.0)),
-    # 3u: XLA turns x / c into x · (1/c), two more roundings.
+    # 1.9, 1.5: graph and XLA turn x / c into x · (1/c), two more roundings.
     "divide": (Allowance(3.0), Allowance(3.0)),
-    "sqrt": (Allowance(2.0), Allowance(2.0)),
-    "exp": (Allowance(4.0), Allowance(4.0)),
-    "expm1": (Allowance(12.0), Allowance(12.0)),
-    "log": (Allowance(6.0), Allowance(6.0)),
-    "log1p": (Allowance(10.0), Allowance(10.0)),
-    "tanh": (Allowance(16.0), Allowance(16.0)),
-    "sigmoid": (Allowance(16.0), Allowance(16.0)),
+    "sqrt": (Allowance(1.0), Allowance(1.0)),  # 1.0, 1.0
+    "exp": (Allowance(8.0), Allowance(4.0)),  # 5.5 (XLA, just below overflow), 2.3
+    "expm1": (Allowance(10.0), Allowance(8.0)),  # 7.0, 5.4 (XLA)
+    "log": (Allowance(7.0), Allowance(4.0)),  # 4.6 (NumPy), 2.2 (eager)
+    # 5.3, 4.0 (eager). A finding: XLA in float64 loses up to 241 u on (−0.4143, −0.32).
+    "log1p": (Allowance(8.0), Allowance(6.0)),
+    "tanh": (Allowance(9.0), Allowance(12.0)),  # 6.1, 8.2 (eager)
+    "sigmoid": (Allowance(12.0), Allowance(5.0)),  # 8.4, 3.5 (eager)
 }
 
 

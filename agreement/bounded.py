@@ -11,7 +11,9 @@ Rounding. With x the exact result of one operation and m = |v| + e ≥ |x|:
 (2) a result below the smallest normal number η may be kept or flushed to 0: at most min(m, η)
 (3) a sum of n terms moves by γ_{n−1} Σ|terms|, a product of n terms by γ_n Σ|a||b|, for every
     order of summation (Higham, *Accuracy and Stability of Numerical Algorithms*, ch. 3)
-(4) where m passes the largest number the result may be infinite or NaN: no bound
+(4) c + Σ a b, c being a bias, may also start its sum with c: then c is rounded n times, γ_n|c|
+(5) (a / b) / c may be compiled to a / (b c): no bound where b c may underflow or overflow
+(6) where m passes the largest number the result may be infinite or NaN: no bound
 """
 
 from __future__ import annotations
@@ -45,10 +47,22 @@ class BoundedArray(NDArrayOperatorsMixin):
             no mask upstream was undecided, and then ``error`` is meant.
         exact: True where every error is known to be zero.
         limited: False once an error may be ∞.
+        terms: how many products this is a sum of; 0 where it is not one. A compiler may let
+            whatever is added next (a bias) be the sum's first term.
+        divisor: what the array was last divided by; None where it is not a quotient.
         precision: the working precision; ``dtype`` is its dtype.
     """
 
-    __slots__ = ("error", "exact", "limited", "precision", "smooth_error", "value")
+    __slots__ = (
+        "divisor",
+        "error",
+        "exact",
+        "limited",
+        "precision",
+        "smooth_error",
+        "terms",
+        "value",
+    )
 
     def __init__(
         self,
@@ -59,7 +73,10 @@ class BoundedArray(NDArrayOperatorsMixin):
         smooth_error: Array | None = None,
         exact: bool = False,
         limited: bool = True,
+        terms: int = 0,
     ) -> None:
+        self.terms = terms
+        self.divisor: BoundedArray | None = None
         self.value = value
         self.error = error
         self.precision = precision
@@ -256,6 +273,10 @@ class BoundedArray(NDArrayOperatorsMixin):
                 if isinstance(mask, Mask):
                     return _masked(mask, self.operand(other))
         operands = [self.operand(x) for x in inputs]
+        if ufunc in (np.add, np.subtract) and (operands[0].terms or operands[1].terms):
+            return self._continued_sum(ufunc, *operands)
+        if ufunc is np.divide:
+            return self._divide(*operands)
         if ufunc in rules.UFUNCS:
             return self._elementwise(rules.UFUNCS[ufunc], operands)
         if ufunc is np.matmul:
@@ -347,7 +368,39 @@ class BoundedArray(NDArrayOperatorsMixin):
                 m = (magnitude_x + x.error) @ (magnitude_y + y.error)  # the sharp one
             return value, error, m
 
-        return self._evaluate(compute, a, b)
+        result = self._evaluate(compute, a, b)
+        result.terms = terms
+        return result
+
+    def _divide(self, a: BoundedArray, b: BoundedArray) -> BoundedArray:
+        """a / b, where a may be a quotient itself, (5)."""
+        result = self._elementwise(rules.UFUNCS[np.divide], [a, b])
+        result.divisor = b
+        if a.divisor is not None:
+            product = a.divisor * b
+            magnitude = np.abs(product.value)
+            lost = ~(magnitude - product.error >= self.precision.smallest_normal)
+            lost |= ~(magnitude + product.error <= self.precision.largest)
+            if lost.any():
+                result.error = np.where(lost, np.inf, result.error)
+                result.limited = False
+        return result
+
+    def _continued_sum(self, ufunc: np.ufunc, a: BoundedArray, b: BoundedArray) -> BoundedArray:
+        """a ± b where either is a sum of products that the other may have started, (4)."""
+
+        def started(x: BoundedArray, terms: int) -> BoundedArray:
+            if not terms:
+                return x
+            grown = x.rearranged(np.array)
+            grown.exact = False
+            added = self.precision.gamma(terms) * (np.abs(x.value) + x.error)
+            grown.error = grown.error + added
+            if grown.smooth_error is not None:
+                grown.smooth_error = grown.smooth_error + added
+            return grown
+
+        return self._elementwise(rules.UFUNCS[ufunc], [started(a, b.terms), started(b, a.terms)])
 
 
 def bounded(values: Any, precision: Precision) -> BoundedArray:
@@ -435,7 +488,7 @@ def _sign(a: BoundedArray) -> BoundedArray:
 def _without_bound(
     error: Array, m: Array, operands: tuple[BoundedArray, ...], precision: Precision
 ) -> Array:
-    """Set the error to ∞ where the result may be infinite or NaN, (4)."""
+    """Set the error to ∞ where the result may be infinite or NaN, (6)."""
     lost: Array = ~(m <= precision.largest) | ~np.isfinite(error)
     for x in operands:
         if not x.limited and x.shape == np.shape(error):

@@ -60,9 +60,9 @@ class Structure:
     def path_name(self) -> str:
         """How reports name the way to the loss."""
         if not self.path:
-            return "no cross-entropy"
+            return "other losses"
         fused = self.make_loss().is_fused_with(self.activations[-1])
-        return "fused" if fused else "from probabilities"
+        return "fused" if fused else "probabilities"
 
 
 @dataclass

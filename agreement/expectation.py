@@ -8,7 +8,11 @@ masks are decided, and the first step that fails is the faulty one.
 from __future__ import annotations
 
 import copy
-from typing import Any
+import functools
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import numpy as np
 
 from agreement.bounded import BoundedArray, bounded
 from agreement.precision import Precision, precision_of
@@ -18,6 +22,9 @@ from manual_backprop.layers import has_steps
 from manual_backprop.losses import Loss
 from manual_backprop.trace import LayerTrace, Trace
 from manual_backprop.typing import Array
+
+# Turns what a witness stored into an operand.
+Stored: TypeAlias = Callable[[Array], BoundedArray]
 
 
 def bounded_copy(model: NaiveSequential) -> NaiveSequential:
@@ -44,7 +51,9 @@ def expect_locally(model: NaiveSequential, witness: Trace, targets: Array, loss:
     A tensor that the witness does not have, or that no step computes, is None.
     """
     subject = bounded_copy(model)
-    precision = precision_of(model.dtype)
+    exact = functools.partial(
+        _stored, precision=precision_of(model.dtype), unrounded=witness.excess_precision
+    )
     expected = Trace(
         layers=[LayerTrace(layer.name) for layer in witness.layers],
         fused=witness.fused,
@@ -52,14 +61,14 @@ def expect_locally(model: NaiveSequential, witness: Trace, targets: Array, loss:
     )
     places = list(zip(subject.layers, witness.layers, expected.layers, strict=True))
     for layer, seen, wanted in places:
-        _forward(layer, seen, wanted, precision)
-    _loss(expected, witness, _as_operands(targets, loss), loss, precision)
+        _forward(layer, seen, wanted, exact)
+    _loss(expected, witness, _as_operands(targets, loss), loss, exact)
     shared = len(subject.distinct_layers) < len(places)
     totals: dict[str, list[Any]] = {}
     for layer, seen, wanted in reversed(places):
         if shared:
-            _forward(layer, seen, wanted, precision)
-        if not _backward(layer, seen, wanted, precision):
+            _forward(layer, seen, wanted, exact)
+        if not _backward(layer, seen, wanted, exact):
             totals[wanted.name] = []
             continue
         if wanted.name in totals:
@@ -77,49 +86,53 @@ def _as_operands(targets: Array, loss: Loss) -> Array:
     return targets if targets.dtype.kind == "i" else targets.copy()
 
 
-def _exact(array: Array, precision: Precision) -> BoundedArray:
-    return bounded(array, precision)
+def _stored(array: Array, precision: Precision, unrounded: bool) -> BoundedArray:
+    """What a witness stored, as exact numbers, or give or take the rounding it had there."""
+    numbers = bounded(array, precision)
+    if unrounded:
+        rounding = precision.roundoff * np.abs(numbers.value)
+        numbers.error = np.where(np.isinf(numbers.error), np.inf, numbers.error + rounding)
+        numbers.exact = False
+    return numbers
 
 
-def _forward(layer: Any, seen: LayerTrace, wanted: LayerTrace, precision: Precision) -> None:
+def _forward(layer: Any, seen: LayerTrace, wanted: LayerTrace, exact: Stored) -> None:
     """Run a layer's forward steps, leaving in it the witness's own numbers."""
     assert seen.inputs is not None
-    inputs = _exact(seen.inputs, precision)
+    inputs = exact(seen.inputs)
     in_steps = isinstance(layer, NaiveDense) and type(layer).forward is NaiveDense.forward
     if in_steps and seen.pre_activation is not None:
         wanted.pre_activation = layer.affine(inputs)
-        wanted.output = layer.activate(_exact(seen.pre_activation, precision))
+        wanted.output = layer.activate(exact(seen.pre_activation))
     else:
         wanted.output = layer.forward(inputs)
 
 
-def _loss(
-    expected: Trace, witness: Trace, targets: Array, loss: Loss, precision: Precision
-) -> None:
+def _loss(expected: Trace, witness: Trace, targets: Array, loss: Loss, exact: Stored) -> None:
     last, seen = expected.layers[-1], witness.layers[-1]
     if witness.fused:
         assert seen.pre_activation is not None
-        logits = _exact(seen.pre_activation, precision)
+        logits = exact(seen.pre_activation)
         expected.loss = loss.forward_from_logits(logits, targets)
         assert last.output is not None
         last.grad_pre_activation = loss.backward_from_logits(last.output, targets)
     elif seen.output is not None:
-        predictions = _exact(seen.output, precision)
+        predictions = exact(seen.output)
         expected.loss = loss.forward(predictions, targets)
         last.grad_output = loss.backward(predictions, targets)
 
 
-def _backward(layer: Any, seen: LayerTrace, wanted: LayerTrace, precision: Precision) -> bool:
+def _backward(layer: Any, seen: LayerTrace, wanted: LayerTrace, exact: Stored) -> bool:
     """Run a layer's backward steps; False if the witness lacks a gradient to start from."""
     if not has_steps(layer):
         if seen.grad_output is None:
             return False
-        wanted.grad_inputs = layer.backward(_exact(seen.grad_output, precision))
+        wanted.grad_inputs = layer.backward(exact(seen.grad_output))
         return True
     if seen.grad_output is not None:
-        grad_output = _exact(seen.grad_output, precision)
+        grad_output = exact(seen.grad_output)
         wanted.grad_pre_activation = layer.backward_activation(grad_output)
     if seen.grad_pre_activation is None:
         return False
-    wanted.grad_inputs = layer.backward_affine(_exact(seen.grad_pre_activation, precision))
+    wanted.grad_inputs = layer.backward_affine(exact(seen.grad_pre_activation))
     return True

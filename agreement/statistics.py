@@ -128,13 +128,14 @@ class Statistics:
 def summary_table(statistics: Statistics) -> Table:
     """A rich table: a row for each path, kind and view."""
     # Imported here: a worker that only counts need not load rich.
+    from rich import box
     from rich.table import Table
 
-    table = Table(title=f"{statistics.cases} random cases, verdicts by tensor")
-    for heading in ("path to the loss", "numbers", "view"):
-        table.add_column(heading)
-    for heading in (*map(str, Verdict), "of these zero", "blunt share", "median floor"):
-        table.add_column(heading, justify="right")
+    table = Table(title=f"{statistics.cases} random cases, verdicts by tensor", box=box.SIMPLE_HEAD)
+    for heading in ("path", "numbers", "view"):
+        table.add_column(heading, no_wrap=True)
+    for heading in (*map(str, Verdict), "zero", "blunt", "floor"):
+        table.add_column(heading, justify="right", no_wrap=True)
     for path, kind, view in statistics.groups:
         group = {"path": path, "kind": kind, "view": view}
         blunt = statistics.count(Verdict.BLUNT, **group) / statistics.total(**group)

@@ -6,7 +6,7 @@ import numpy as np
 
 from manual_backprop import losses
 from manual_backprop.losses import Loss
-from manual_backprop.models import NaiveSequential
+from manual_backprop.models import NaiveSequential, as_model
 from manual_backprop.trace import Trace
 from manual_backprop.typing import Array
 from manual_backprop.validation import as_finite, is_foreign
@@ -36,7 +36,7 @@ def get_gradients_of_loss_wrt_weights(
         ValueError, TypeError: naming the argument that cannot be used, and why.
     """
     chosen = losses.get(loss)
-    images = model.check_inputs(images_batch, "images_batch")
+    images = as_model(model).check_inputs(images_batch, "images_batch")
     if not _is_latest(model, images):
         model.forward(images.copy())
     expected = model.records[-1].output

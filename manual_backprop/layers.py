@@ -13,7 +13,15 @@ from numpy.typing import DTypeLike
 
 from manual_backprop import activations, initializers
 from manual_backprop.typing import Array, Initializer
-from manual_backprop.validation import as_count, as_dtype, as_finite, as_inputs, is_foreign
+from manual_backprop.validation import (
+    as_count,
+    as_dtype,
+    as_finite,
+    as_generator,
+    as_inputs,
+    as_numbers,
+    is_foreign,
+)
 
 
 class NaiveDense:
@@ -67,7 +75,7 @@ class NaiveDense:
         self.output_size = as_count("output_size", output_size)
         self.activation = activations.get(activation)
         self.dtype = as_dtype(dtype)
-        generator = np.random.default_rng(seed)
+        generator = as_generator("seed", seed)
         shape = (self.input_size, self.output_size)
         draw_kernel = initializers.get("kernel_initializer", kernel_initializer)
         draw_bias = initializers.get("bias_initializer", bias_initializer)
@@ -83,7 +91,7 @@ class NaiveDense:
 
         The dtype is W's if that is float32 or float64, and float32 otherwise.
         """
-        given = np.asarray(W)
+        given = as_numbers("W", W)
         dtype = given.dtype.newbyteorder("=")
         dtype = as_dtype(dtype if dtype in (np.float32, np.float64) else np.float32)
         kernel = as_finite("W", W, dtype)

@@ -10,7 +10,7 @@ import numpy as np
 from manual_backprop.layers import NO_FORWARD, has_steps
 from manual_backprop.trace import LayerTrace, TensorName
 from manual_backprop.typing import Array
-from manual_backprop.validation import as_inputs
+from manual_backprop.validation import as_finite, as_inputs, is_foreign
 
 
 @runtime_checkable
@@ -54,6 +54,11 @@ class NaiveSequential:
     """
 
     def __init__(self, layers: Iterable[Any]) -> None:
+        if not isinstance(layers, Iterable):
+            raise TypeError(
+                f"layers: got {type(layers).__name__}, expected a list of layers; "
+                f"pass a single layer as [layer]."
+            )
         self.layers = list(layers)
         self._check_layers()
         self.names = self._unique_names()
@@ -201,6 +206,24 @@ class NaiveSequential:
 
     def __repr__(self) -> str:
         return f"NaiveSequential([{', '.join(map(repr, self.layers))}])"
+
+
+def as_model(model: object) -> NaiveSequential:
+    """Return ``model`` if it is one and its weights are finite; for the library's edges.
+
+    Raises:
+        ValueError, TypeError: naming ``model`` or the weight that cannot be used.
+    """
+    if not isinstance(model, NaiveSequential):
+        shown = model.__name__ if isinstance(model, type) else type(model).__name__
+        raise TypeError(
+            f"model: got {shown}, expected a NaiveSequential; "
+            f"wrap a single layer as NaiveSequential([layer])."
+        )
+    for name, weight in zip(model.weight_names, model.weights, strict=True):
+        if not is_foreign(weight):
+            as_finite(f"weights ({name})", weight, model.dtype)
+    return model
 
 
 def _restore(layer: Any, record: LayerTrace) -> None:

@@ -45,12 +45,14 @@ class Trace:
 
     ``gradients`` are in the order of the model's ``weights`` and ``gradient_names`` says
     which is which; a layer that is used twice has its gradients summed. ``fused`` records
-    the path that the loss took (see ``manual_backprop.losses``).
+    the path that the loss took (see ``manual_backprop.losses``). ``excess_precision`` is set
+    by a witness whose steps may use a number before it is rounded to what is stored here.
     """
 
     layers: list[LayerTrace]
     loss: Array | None = None
     fused: bool = False
+    excess_precision: bool = False
     gradients: list[Array] = field(default_factory=list)
     gradient_names: list[TensorName] = field(default_factory=list)
 

@@ -14,10 +14,10 @@ from manual_backprop import losses, optimizers
 from manual_backprop.catalogue import unknown_name
 from manual_backprop.gradients import backpropagate, compute_loss
 from manual_backprop.losses import Loss
-from manual_backprop.models import NaiveSequential
+from manual_backprop.models import NaiveSequential, as_model
 from manual_backprop.optimizers import Optimizer
 from manual_backprop.typing import Array
-from manual_backprop.validation import as_count, as_numbers
+from manual_backprop.validation import as_count, as_generator, as_numbers
 
 VERBOSITIES = ("quiet", "lines", "bar")
 SPARSE = "sparse_categorical_crossentropy"
@@ -104,7 +104,7 @@ def one_training_step(
         ValueError, TypeError: naming the argument that cannot be used, and why.
     """
     chosen = losses.get(loss)
-    images = model.check_inputs(images_batch, "images_batch")
+    images = as_model(model).check_inputs(images_batch, "images_batch").copy()
     predictions = model.forward(images)
     targets = chosen.prepare(labels_batch, predictions)
     return _step(model, predictions, targets, chosen, optimizers.get(optimizer))
@@ -154,8 +154,11 @@ def fit(
         raise unknown_name("verbose", verbose, VERBOSITIES)
     epochs, batch_size = as_count("epochs", epochs), as_count("batch_size", batch_size)
     chosen, chosen_optimizer = losses.get(loss), optimizers.get(optimizer)
-    images, targets = _prepare(model, images, labels, chosen)
-    generator = np.random.default_rng(seed)
+    if on_batch is not None and not callable(on_batch):
+        raise TypeError(f"on_batch: got {on_batch!r}, expected a function or None.")
+    generator = as_generator("seed", seed)
+    images, targets = _prepare(as_model(model), images, labels, chosen)
+    held_out = _prepare_validation(model, validation_data, chosen)
     history = History()
     step = 0
     num_batches = math.ceil(len(images) / batch_size)
@@ -175,8 +178,8 @@ def fit(
                 step += 1
             history.loss.append(summed_loss / len(images))
             history.accuracy.append(hits / len(images))
-            if validation_data is not None:
-                validation = evaluate(model, *validation_data, loss=chosen)
+            if held_out is not None:
+                validation = _evaluate(model, *held_out, chosen)
                 history.validation_loss.append(validation.loss)
                 history.validation_accuracy.append(validation.accuracy)
     return history
@@ -198,11 +201,18 @@ def evaluate(
         ValueError, TypeError: naming the argument that cannot be used, and why.
     """
     chosen = losses.get(loss)
-    images, targets = _prepare(model, images, labels, chosen)
+    batch_size = as_count("batch_size", batch_size)
+    images, targets = _prepare(as_model(model), images, labels, chosen)
+    return _evaluate(model, images, targets, chosen, batch_size)
+
+
+def _evaluate(
+    model: NaiveSequential, images: Array, targets: Array, loss: Loss, batch_size: int = 1024
+) -> Evaluation:
     summed_loss, hits = 0.0, 0
     for batch_images, batch_targets in BatchGenerator(images, targets, batch_size):
         predictions = model.forward(batch_images)
-        value = compute_loss(model, predictions, batch_targets, chosen)
+        value = compute_loss(model, predictions, batch_targets, loss)
         summed_loss += float(value) * len(batch_images)
         hits += _count_hits(predictions, batch_targets)
     return Evaluation(summed_loss / len(images), hits / len(images))
@@ -212,10 +222,29 @@ def _prepare(
     model: NaiveSequential, images: Array, labels: Array, loss: Loss
 ) -> tuple[Array, Array]:
     """Check a whole data set once, so that no batch needs checking; neither is the caller's."""
-    checked = model.check_inputs(images, "images")
+    checked = model.check_inputs(images, "images").copy()
     outputs = model.forward(checked[:1]).shape[1]
     placeholder = np.broadcast_to(np.zeros((), model.dtype), (len(checked), outputs))
-    return checked, loss.prepare(labels, placeholder)
+    return checked, loss.prepare(labels, placeholder).copy()
+
+
+def _prepare_validation(
+    model: NaiveSequential, validation_data: object, loss: Loss
+) -> tuple[Array, Array] | None:
+    """As ``_prepare`` for (images, labels), before any training; errors name the argument."""
+    if validation_data is None:
+        return None
+    if not isinstance(validation_data, tuple | list) or len(validation_data) != 2:
+        raise TypeError(
+            f"validation_data: got {type(validation_data).__name__}, expected (images, labels)."
+        )
+    images, labels = validation_data
+    try:
+        return _prepare(model, images, labels, loss)
+    except TypeError as error:
+        raise TypeError(f"validation_data: {error}") from None
+    except ValueError as error:
+        raise ValueError(f"validation_data: {error}") from None
 
 
 def _count_hits(predictions: Array, targets: Array) -> int:

@@ -22,7 +22,7 @@ def as_dtype(dtype: DTypeLike) -> np.dtype[Any]:
     """Return float32 or float64 as a NumPy dtype; anything else is a ``ValueError``."""
     try:
         resolved = np.dtype(dtype)
-    except TypeError:
+    except (TypeError, ValueError):
         resolved = None
     if dtype is None or resolved not in FLOAT_DTYPES:
         raise ValueError(f"dtype: got {dtype!r}, expected 'float32' or 'float64'.")
@@ -36,6 +36,19 @@ def as_count(argument: str, value: object) -> int:
     if value < 1:
         raise ValueError(f"{argument}: got {value}, {INTEGER_MESSAGE}.")
     return int(value)
+
+
+def as_generator(argument: str, seed: object) -> np.random.Generator:
+    """Return a NumPy Generator from a whole number, a Generator, or None (drawn anew)."""
+    if isinstance(seed, np.random.Generator):
+        return seed
+    if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int | np.integer)):
+        raise TypeError(
+            f"{argument}: got {seed!r}, expected a whole number, a NumPy Generator or None."
+        )
+    if seed is not None and seed < 0:
+        raise ValueError(f"{argument}: got {seed}, expected a whole number from 0.")
+    return np.random.default_rng(None if seed is None else int(seed))
 
 
 def is_foreign(array: object) -> bool:

@@ -1,0 +1,282 @@
+"""``NaiveSequential`` and gradients of whole models: order, state, sharing, no aliasing."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from agreement import check
+from agreement.expectation import expect_end_to_end
+from manual_backprop import (
+    NaiveDense,
+    NaiveSequential,
+    SparseCategoricalCrossentropy,
+    get_gradients_of_loss_wrt_weights,
+)
+
+SPARSE = SparseCategoricalCrossentropy()
+LABELS = np.array([2, 0, 1, 2, 1])
+DTYPES = pytest.mark.parametrize("dtype", ["float32", "float64"])
+
+
+def make_model(dtype: str = "float32") -> NaiveSequential:
+    """4-6-3, ReLU then softmax."""
+    generator = np.random.default_rng(0)
+    options = {"kernel_initializer": "glorot_uniform", "dtype": dtype, "seed": generator}
+    return NaiveSequential(
+        [NaiveDense(4, 6, "relu", **options), NaiveDense(6, 3, "softmax", **options)]
+    )
+
+
+def make_images(dtype: str = "float32", seed: int = 1) -> np.ndarray:
+    """Five samples of four features, in eighths."""
+    return (np.random.default_rng(seed).integers(-16, 17, (5, 4)) / 8).astype(dtype)
+
+
+def gradients_of(model: NaiveSequential, images: object, labels: object = LABELS) -> list:
+    """Forward, then the gradients."""
+    return get_gradients_of_loss_wrt_weights(model, images, labels, model(images), SPARSE)
+
+
+def assert_same(found: list[np.ndarray], wanted: list[np.ndarray]) -> None:
+    """Bit for bit the same, dtypes included."""
+    for f, w in zip(found, wanted, strict=True):
+        assert f.dtype == w.dtype
+        assert np.array_equal(f, w)
+
+
+def test_weights_and_gradients_come_in_the_order_of_the_layers() -> None:
+    """W, b of the first layer, then of the second: the arrays themselves, with their names."""
+    model = make_model()
+    first, second = model.layers
+    assert all(
+        w is v for w, v in zip(model.weights, [*first.weights, *second.weights], strict=True)
+    )
+    assert [str(n) for n in model.weight_names] == [
+        "dense_1.W",
+        "dense_1.b",
+        "dense_2.W",
+        "dense_2.b",
+    ]
+    assert [n.tensor for n in model.gradient_names] == ["grad_W", "grad_b"] * 2
+    assert model.gradients == []
+    found = gradients_of(model, make_images())
+    assert all(g is h for g, h in zip(found, model.gradients, strict=True))
+    assert [g.shape for g in found] == [w.shape for w in model.weights]
+
+
+@pytest.mark.parametrize("activation", ["relu", "softmax"])
+def test_backward_is_the_chain_rule_of_the_layers(activation: str) -> None:
+    """The model's backward gives the bits that the layers' backwards give in reverse."""
+    model, twin = (
+        NaiveSequential([NaiveDense(4, 6, "tanh", seed=0), NaiveDense(6, 3, activation, seed=1)])
+        for _ in range(2)
+    )
+    images = make_images()
+    grad = np.random.default_rng(2).normal(size=(5, 3)).astype(np.float32)
+    output = model(images)
+    first, second = twin.layers
+    assert np.array_equal(output, second(first(images)))
+    assert np.array_equal(model.backward(grad), first.backward(second.backward(grad)))
+    assert_same(model.gradients, twin.gradients)
+
+
+def test_the_latest_of_two_forward_passes_wins() -> None:
+    """After passes on two batches, backward differentiates the second."""
+    model, fresh = make_model(), make_model()
+    grad = np.random.default_rng(2).normal(size=(5, 3)).astype(np.float32)
+    model(make_images(seed=3))
+    for subject in (model, fresh):
+        subject(make_images())
+        subject.backward(grad)
+    assert_same(model.gradients, fresh.gradients)
+
+
+@pytest.mark.parametrize("latest", ["another_batch", "none", "shorter_batch"])
+def test_the_forward_pass_is_run_again_when_the_latest_was_on_another_batch(latest: str) -> None:
+    """Gradients asked for an earlier batch are that batch's, whatever the model saw since."""
+    model = make_model()
+    wanted = [g.copy() for g in gradients_of(model, make_images())]
+    predictions = model(make_images())
+    if latest == "none":
+        model = make_model()
+    else:
+        model(make_images(seed=3)[: 2 if latest == "shorter_batch" else 5])
+    found = get_gradients_of_loss_wrt_weights(model, make_images(), LABELS, predictions, SPARSE)
+    assert_same(found, wanted)
+
+
+def test_a_reused_buffer_is_another_batch() -> None:
+    """A batch overwritten in place after the forward pass is recognised as a new one."""
+    model, buffer = make_model(), make_images(seed=3)
+    model(buffer)
+    buffer[...] = make_images()
+    predictions = make_model()(make_images())
+    found = get_gradients_of_loss_wrt_weights(model, buffer, LABELS, predictions, SPARSE)
+    assert_same(found, gradients_of(make_model(), make_images()))
+
+
+def test_nothing_of_the_callers_is_changed() -> None:
+    """Images, labels and predictions hold the same numbers after the gradients are computed."""
+    model, images, labels = make_model(), make_images(), LABELS.copy()
+    weights = [w.copy() for w in model.weights]
+    predictions = model(images)
+    kept = predictions.copy()
+    get_gradients_of_loss_wrt_weights(model, images, labels, predictions, SPARSE)
+    assert_same([images, labels, predictions], [make_images(), LABELS, kept])
+    assert_same(model.weights, weights)
+
+
+def test_changing_the_callers_arrays_later_changes_no_gradient() -> None:
+    """Images, predictions, labels and older gradients can be overwritten after each call."""
+    wanted = [g.copy() for g in gradients_of(make_model(), make_images())]
+    model, images, labels = make_model(), make_images(), LABELS.copy()
+    predictions = model(images)
+    kept = predictions.copy()
+    predictions[...] = 7
+    images[...] = 7
+    found = get_gradients_of_loss_wrt_weights(model, make_images(), labels, kept, SPARSE)
+    labels[...], kept[...] = 0, 7
+    assert_same(found, wanted)
+    for gradient in found:
+        gradient[...] = 7
+    assert_same(gradients_of(model, make_images()), wanted)
+
+
+def test_backward_twice_gives_the_same_and_leaves_the_gradient_alone() -> None:
+    """The upstream gradient is not changed, and the stored forward pass is not used up."""
+    model = make_model()
+    model(make_images())
+    grad = np.random.default_rng(2).normal(size=(5, 3)).astype(np.float32)
+    kept = grad.copy()
+    first = model.backward(grad)
+    gradients = model.gradients
+    assert np.array_equal(model.backward(grad), first)
+    assert_same(model.gradients, gradients)
+    assert np.array_equal(grad, kept)
+
+
+def test_backward_needs_a_forward_pass_first() -> None:
+    """A fresh model's backward says what to call."""
+    with pytest.raises(ValueError, match="call the layer or the model on a batch first"):
+        make_model().backward(np.zeros((5, 3)))
+
+
+def shared_model(dtype: str = "float32") -> NaiveSequential:
+    """4-4-4-3 in which the first layer stands in two places."""
+    twice = NaiveDense(4, 4, "tanh", kernel_initializer="glorot_uniform", dtype=dtype, seed=0)
+    top = NaiveDense(4, 3, "softmax", kernel_initializer="glorot_uniform", dtype=dtype, seed=1)
+    return NaiveSequential([twice, twice, top])
+
+
+@DTYPES
+def test_a_layer_used_twice_collects_both_gradients(dtype: str) -> None:
+    """Its gradients are the sums of those of two separate layers with the same weights."""
+    shared, images = shared_model(dtype), make_images(dtype)
+    twice, _, top = shared.layers
+    apart = [NaiveDense.from_weights(l.W, l.b, l.activation) for l in (twice, twice, top)]
+    W1, b1, W2, b2, W3, b3 = gradients_of(NaiveSequential(apart), images)
+    found = gradients_of(shared, images)
+    # Each pair is added once, in either order, and addition commutes exactly.
+    assert_same(found, [W1 + W2, b1 + b2, W3, b3])
+    assert len(shared.weights) == 4
+    assert shared.names == ["dense_1", "dense_1", "dense_3"]
+
+
+@DTYPES
+def test_keras_agrees_on_a_layer_used_twice(dtype: str) -> None:
+    """The tape adds up the two uses as well, within the derived bounds."""
+    report = check(shared_model(dtype), make_images(dtype), LABELS, against=["keras"])
+    assert report.agrees, str(report)
+
+
+LAYOUTS: dict[str, Callable[[np.ndarray], object]] = {
+    "big_endian": lambda x: x.astype(x.dtype.newbyteorder(">")),
+    "float16": lambda x: x.astype(np.float16),
+    "fortran": np.asfortranarray,
+    "lists": lambda x: x.tolist(),
+    "reversed": lambda x: x[::-1].copy()[::-1],
+    "strided": lambda x: np.repeat(x, 2, axis=1)[:, ::2],
+}
+
+
+@pytest.mark.parametrize("layout", sorted(LAYOUTS))
+def test_every_layout_of_images_gives_the_same_bits(layout: str) -> None:
+    """Predictions and gradients do not depend on how the images lie in memory."""
+    model, given = make_model(), LAYOUTS[layout](make_images())
+    assert np.array_equal(model(given), make_model()(make_images()))
+    assert_same(gradients_of(model, given), gradients_of(make_model(), make_images()))
+
+
+def test_read_only_arguments_are_accepted() -> None:
+    """Images, labels and predictions may all be read-only."""
+    model, images, labels = make_model(), make_images(), LABELS.copy()
+    predictions = model(images)
+    for array in (images, labels, predictions):
+        array.flags.writeable = False
+    found = get_gradients_of_loss_wrt_weights(model, images, labels, predictions, SPARSE)
+    assert_same(found, gradients_of(make_model(), make_images()))
+
+
+def test_models_may_mix_layers_with_and_without_bias() -> None:
+    """Three weights have three gradients in the same order, and Keras agrees with each."""
+    model = NaiveSequential(
+        [NaiveDense(4, 6, "tanh", use_bias=False, seed=0), NaiveDense(6, 3, "softmax", seed=1)]
+    )
+    assert [str(n) for n in model.weight_names] == ["dense_1.W", "dense_2.W", "dense_2.b"]
+    assert check(model, make_images(), LABELS, against=["keras"]).agrees
+
+
+class Halve:
+    """A layer of one's own without weights: y = x/2, so ∂loss/∂x = g/2."""
+
+    weights: tuple = ()
+
+    def __init__(self) -> None:
+        self.gradients: list[np.ndarray] = []
+
+    def forward(self, inputs):
+        return inputs / 2
+
+    def backward(self, grad_output):
+        return grad_output / 2
+
+
+def test_a_layer_that_knows_only_inputs_and_incoming_gradient_fits_in() -> None:
+    """A foreign class works between dense layers: the same as halving the weights above it."""
+    bottom, top = NaiveDense(4, 6, "tanh", seed=0), NaiveDense(6, 3, "softmax", seed=1)
+    model = NaiveSequential([bottom, Halve(), top])
+    halved = NaiveDense.from_weights(top.W / 2, top.b, "softmax")
+    plain = NaiveSequential([NaiveDense(4, 6, "tanh", seed=0), halved])
+    found, wanted = gradients_of(model, make_images()), gradients_of(plain, make_images())
+    # Powers of two are exact in every product and sum here.
+    assert_same(found, [*wanted[:2], wanted[2] / 2, wanted[3]])
+
+
+def test_the_bounds_see_a_fault_in_one_layer() -> None:
+    """A backward that forgets one sample's share leaves the derived bound."""
+    model, images = make_model("float64"), make_images("float64")
+    bounds = expect_end_to_end(model, images, LABELS, SPARSE).gradients
+    found = gradients_of(model, images)
+    for gradient, bound in zip(found, bounds, strict=True):
+        assert (np.abs(gradient - bound.value) <= bound.error).all()
+        assert (np.abs(gradient * 0.8 - bound.value) > bound.error).any()
+
+
+def test_importing_the_package_loads_numpy_alone() -> None:
+    """No framework, no plotting, no progress bar comes along with ``import manual_backprop``."""
+    heavy = ("hypothesis", "joblib", "keras", "matplotlib", "pandas", "rich", "scipy", "sklearn")
+    code = f"""
+import sys
+import manual_backprop
+print([m for m in {(*heavy, "tensorflow", "typer")!r} if m in sys.modules])
+print("numpy" in sys.modules)
+"""
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert result.stdout.split("\n")[:2] == ["[]", "True"]
