@@ -20,7 +20,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from typing import Any, TypeAlias
+from functools import cache, lru_cache
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
@@ -29,10 +30,11 @@ from numpy.typing import DTypeLike
 from agreement import rules
 from agreement.allowances import allowance
 from agreement.masks import Mask
-from agreement.precision import Precision, precision_of
+from agreement.precision import SLACK, Precision, precision_of
 from agreement.rules import Operand, Primitive
 from manual_backprop.typing import Array
 
+Move: TypeAlias = Callable[[Array], Array]
 # From operands to the result's (value, error, largest magnitude on the way).
 Computation: TypeAlias = Callable[..., tuple[Array, Array, Array]]
 
@@ -54,12 +56,14 @@ class BoundedArray(NDArrayOperatorsMixin):
     """
 
     __slots__ = (
+        "_exact",
+        "_limited",
+        "_smooth_error",
         "divisor",
         "error",
-        "exact",
-        "limited",
+        "move",
+        "parent",
         "precision",
-        "smooth_error",
         "terms",
         "value",
     )
@@ -75,19 +79,60 @@ class BoundedArray(NDArrayOperatorsMixin):
         limited: bool = True,
         terms: int = 0,
     ) -> None:
-        self.terms = terms
-        self.divisor: BoundedArray | None = None
         self.value = value
         self.error = error
         self.precision = precision
-        self.smooth_error = smooth_error
-        self.exact = exact
-        self.limited = limited
+        self.terms = terms
+        self.divisor: BoundedArray | None = None
+        # What a view shares with the array that it is a view of, it asks that array for.
+        self.parent: BoundedArray | None = None
+        self.move: Move = np.asarray
+        self._smooth_error = smooth_error
+        self._exact = exact
+        self._limited = limited
 
     shape = property(lambda self: self.value.shape)
     ndim = property(lambda self: self.value.ndim)
     size = property(lambda self: self.value.size)
     dtype = property(lambda self: self.precision.dtype)
+
+    @property
+    def exact(self) -> bool:
+        """Whether every error is known to be zero, also in what shares this memory."""
+        return self._exact if self.parent is None else self.parent.exact
+
+    @exact.setter
+    def exact(self, exact: bool) -> None:
+        if self.parent is not None:
+            self.parent.exact = exact
+        self._exact = exact
+
+    @property
+    def limited(self) -> bool:
+        """False once an error, also in what shares this memory, may be ∞."""
+        return self._limited if self.parent is None else self.parent.limited
+
+    @limited.setter
+    def limited(self, limited: bool) -> None:
+        if self.parent is not None:
+            self.parent.limited = limited
+        self._limited = limited
+
+    @property
+    def smooth_error(self) -> Array | None:
+        """See the class."""
+        if self._smooth_error is None and self.parent is not None:
+            above = self.parent.smooth_error
+            self._smooth_error = None if above is None else np.asarray(self.move(above))
+        return self._smooth_error
+
+    def _split(self) -> None:
+        """Have a smooth error from here on, together with what shares this memory."""
+        if self.smooth_error is None:
+            if self.parent is None:
+                self._smooth_error = np.array(self.error)
+            else:
+                self.parent._split()
 
     @property
     def smooth(self) -> Array:
@@ -105,10 +150,10 @@ class BoundedArray(NDArrayOperatorsMixin):
             f"its bounds; write this line with ufuncs, @, reductions, np.where or *_like."
         )
 
-    def _refuse(self) -> Any:
+    def _refuse(self, *_: Any) -> Any:
         return self.__array__()
 
-    __float__ = __int__ = __bool__ = __index__ = _refuse
+    __float__ = __int__ = __bool__ = __index__ = item = tolist = _refuse
 
     def __len__(self) -> int:
         return len(self.value)
@@ -118,16 +163,36 @@ class BoundedArray(NDArrayOperatorsMixin):
 
     # -- rearrangements: views where NumPy's are views ------------------------------------
 
-    def rearranged(self, move: Callable[[Array], Array]) -> BoundedArray:
+    def rearranged(self, move: Move) -> BoundedArray:
         """Apply a rearrangement of elements to value and errors alike."""
-        return BoundedArray(
+        if self.error.strides != self.value.strides and self.parent is None:
+            self._lay_out()
+        error = np.asarray(move(self.error))
+        result = BoundedArray(
             np.asarray(move(self.value)),
-            np.asarray(move(self.error)),
+            error,
             self.precision,
-            smooth_error=None if self.smooth_error is None else np.asarray(move(self.smooth_error)),
             exact=self.exact,
             limited=self.limited,
+            terms=self.terms,
         )
+        if np.may_share_memory(error, self.error):
+            result.parent, result.move = self, move
+        elif self.smooth_error is not None:
+            result._smooth_error = np.asarray(move(self.smooth_error))
+        return result
+
+    def _lay_out(self) -> None:
+        """Lay the errors out in memory as the values are, so that views of them correspond."""
+
+        def alike(x: Array) -> Array:
+            result = np.empty_like(self.value)
+            result[...] = x
+            return result
+
+        self.error = alike(self.error)
+        if self._smooth_error is not None:
+            self._smooth_error = alike(self._smooth_error)
 
     @property
     def T(self) -> BoundedArray:
@@ -137,6 +202,9 @@ class BoundedArray(NDArrayOperatorsMixin):
     def copy(self, order: str = "C") -> BoundedArray:
         """An independent copy."""
         return self.rearranged(np.array)
+
+    def __copy__(self) -> BoundedArray:
+        return self.copy()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> BoundedArray:
         return self.copy()
@@ -179,18 +247,21 @@ class BoundedArray(NDArrayOperatorsMixin):
                     f"{callers_line()}: a comparison that rounding could turn either way can "
                     f"assign one number only; use np.where to assign an array."
                 )
-            self._become(select(index, source, self))
+            rows = index.reshape(index.shape + (1,) * (self.ndim - index.ndim))
+            self._become(select(rows, source, self))
             return
         self._write(_plain_index(index), source)
 
     def _become(self, other: BoundedArray) -> None:
         """Take over another array's numbers in place, so that views see them too."""
         self._write(..., other)
-        self.exact, self.limited = other.exact, other.limited
+        if self.parent is None:
+            self.exact, self.limited = other.exact, other.limited
+            self.terms, self.divisor = other.terms, other.divisor
 
     def _write(self, index: Any, source: BoundedArray) -> None:
-        if source.smooth_error is not None and self.smooth_error is None:
-            self.smooth_error = self.error.copy()
+        if source.smooth_error is not None:
+            self._split()
         if self.smooth_error is not None:
             self.smooth_error[index] = source.smooth
         self.value[index], self.error[index] = source.value, source.error
@@ -207,11 +278,11 @@ class BoundedArray(NDArrayOperatorsMixin):
         def compute(a: Operand) -> tuple[Array, Array, Array]:
             value = a.value.sum(axis=axis, keepdims=keepdims)
             m = (np.abs(a.value) + a.error).sum(axis=axis, keepdims=keepdims)
-            terms = self.size // max(np.size(value), 1)
             error = a.error.sum(axis=axis, keepdims=keepdims)
+            terms = self.size // max(np.size(value), 1)
             if terms > 1:
-                error = error + precision.gamma(terms - 1) * m  # (3)
-                error = error + np.minimum(m, terms * precision.smallest_normal)  # (2)
+                flushed = np.minimum(m, terms * precision.smallest_normal)  # (2)
+                error = (error + precision.gamma(terms - 1) * m) * SLACK + flushed  # (3)
             return value, error, m
 
         return self._evaluate(compute, self)
@@ -239,12 +310,14 @@ class BoundedArray(NDArrayOperatorsMixin):
 
     def dot(self, other: Any) -> BoundedArray:
         """As ndarray.dot, for operands of at most two dimensions."""
+        if max(self.ndim, np.ndim(other)) > 2:
+            raise unsupported("dot of more than two dimensions, which is not @")
         return self @ other if self.ndim and np.ndim(other) else self * other
 
-    def clip(self, low: Any = None, high: Any = None) -> BoundedArray:
+    def clip(self, min: Any = None, max: Any = None) -> BoundedArray:
         """As ndarray.clip."""
-        raised = self if low is None else np.maximum(self, low)
-        return raised if high is None else np.minimum(raised, high)
+        raised = self.copy() if min is None else np.maximum(self, min)
+        return raised if max is None else np.minimum(raised, max)
 
     def special(self, name: str) -> BoundedArray:
         """A function that NumPy lacks; see ``manual_backprop.special``."""
@@ -300,73 +373,78 @@ class BoundedArray(NDArrayOperatorsMixin):
         if isinstance(x, BoundedArray):
             return x
         if isinstance(x, Mask):
-            return select(x, self.operand(1), self.operand(0))
-        if isinstance(x, int | float):
-            number = self.precision.rounded(x)
-            return BoundedArray(np.array(number), np.zeros(()), self.precision, exact=True)
+            return mask_as_numbers(x, self.precision)
+        if isinstance(x, int | float) and not isinstance(x, np.generic):
+            return _number(x, self.precision)  # takes the precision of what it meets
         return bounded(x, self.precision)
 
     def _evaluate(self, compute: Computation, *operands: BoundedArray) -> BoundedArray:
         """Run a computation on the errors and, where masks were undecided, the smooth errors."""
+        limited, kinked = True, False
+        for x in operands:
+            limited = limited and x.limited
+            kinked = kinked or x.smooth_error is not None
+        smooth = None
         with np.errstate(all="ignore"):
-            value, error, m = compute(*(Operand(x.value, x.error, x.exact) for x in operands))
-            limited = all(x.limited for x in operands)
-            within = np.maximum.reduce(m, axis=None, initial=0.0) <= self.precision.largest
-            if not (within and limited):
+            value, error, m = compute(*operands)
+            largest = np.maximum.reduce(m, axis=None, initial=0.0)
+            limited = limited and bool(largest <= self.precision.largest)
+            if not limited:
                 error = _without_bound(error, m, operands, self.precision)
-            smooth = None
-            if any(x.smooth_error is not None for x in operands):
-                smooth_operands = (Operand(x.value, x.smooth, x.exact) for x in operands)
-                smooth = np.asarray(compute(*smooth_operands)[1])
-                smooth = np.where(np.isinf(error), error, smooth)
+            if kinked:
+                _, smooth, _ = compute(*(_Smooth(x.value, x.smooth, x.exact) for x in operands))
+                smooth = np.where(np.isinf(error), np.inf, np.minimum(smooth, error))
         return BoundedArray(
             np.asarray(value),
             np.asarray(error),
             self.precision,
             smooth_error=smooth,
-            limited=bool(within and limited),
+            limited=limited,
         )
 
     def _elementwise(self, primitive: Primitive, operands: list[BoundedArray]) -> BoundedArray:
         """Evaluate an elementwise rule and add its rounding."""
-        precision = self.precision
-        allowed = allowance(primitive.allowance, precision.dtype)
-        relative = allowed.relative * precision.roundoff
-        absolute = allowed.absolute * precision.smallest_normal
+        relative, absolute, is_flush = _rounding(primitive.allowance, self.precision)
+        rule = primitive.rule
 
         def compute(*given: Operand) -> tuple[Array, Array, Array]:
-            value, error = primitive.rule(*given)
+            value, error = rule(*given)
             m = np.abs(value) + error
-            if allowed.relative:
-                flushed = np.minimum(m, absolute) if allowed.absolute == 1 else absolute
-                error = error + relative * m + flushed  # (1), (2)
+            if relative:
+                flushed = np.minimum(m, absolute) if is_flush else absolute  # (2)
+                error = error * SLACK + relative * m + flushed  # (1)
             return value, error, m
 
         result = self._evaluate(compute, *operands)
-        result.exact = not allowed.relative and all(x.exact for x in operands)
+        result.exact = not relative and all(x.exact for x in operands)
         return result
 
     def _matmul(self, a: BoundedArray, b: BoundedArray) -> BoundedArray:
         """a @ b with e = |v_a| e_b + e_a m_b + γ_n m_a m_b, m = |v| + e; (3)."""
         precision = self.precision
-        terms = a.shape[-1]
+        terms = max(a.shape[-1], 1)
         gamma = precision.gamma(terms)
 
         def compute(x: Operand, y: Operand) -> tuple[Array, Array, Array]:
             value = x.value @ y.value
-            magnitude_x, magnitude_y = np.abs(x.value), np.abs(y.value)
+            m_x, m_y = np.abs(x.value), np.abs(y.value)
             if x.exact and y.exact:
-                m = magnitude_x @ magnitude_y
-                return value, gamma * m + np.minimum(m, terms * precision.smallest_normal), m
-            # (e_a + γ m_a) m_b in one product, γ m_a m_b being part of it
-            weighted = (x.error + gamma * (magnitude_x + x.error)) @ (magnitude_y + y.error)
-            m = np.abs(value) + weighted / gamma
-            error = weighted + np.minimum(m, terms * precision.smallest_normal)
-            if not y.exact:
-                error = error + magnitude_x @ y.error
-            if not np.maximum.reduce(m, axis=None, initial=0.0) <= precision.largest:
-                m = (magnitude_x + x.error) @ (magnitude_y + y.error)  # the sharp one
-            return value, error, m
+                m = m_x @ m_y
+                error = gamma * m
+            else:
+                # e_a m_b and γ m_a m_b in one product, (e_a + γ m_a) m_b, or the like
+                full_x, full_y = m_x + x.error, m_y + y.error
+                if x.exact:
+                    error = m = m_x @ (y.error + gamma * full_y)
+                else:
+                    error = m = (x.error + gamma * full_x) @ full_y
+                    if not y.exact:
+                        error = m + m_x @ y.error
+                m = m / gamma  # cheap and large enough
+                if not np.maximum.reduce(m, axis=None, initial=0.0) <= precision.largest:
+                    m = full_x @ full_y  # the sharp one
+            flushed = np.minimum(m, terms * precision.smallest_normal)  # (2)
+            return value, error * SLACK + flushed, m
 
         result = self._evaluate(compute, a, b)
         result.terms = terms
@@ -377,48 +455,75 @@ class BoundedArray(NDArrayOperatorsMixin):
         result = self._elementwise(rules.UFUNCS[np.divide], [a, b])
         result.divisor = b
         if a.divisor is not None:
-            product = a.divisor * b
+            result.divisor = product = a.divisor * b
             magnitude = np.abs(product.value)
             lost = ~(magnitude - product.error >= self.precision.smallest_normal)
             lost |= ~(magnitude + product.error <= self.precision.largest)
             if lost.any():
                 result.error = np.where(lost, np.inf, result.error)
+                if result.smooth_error is not None:
+                    result._smooth_error = np.where(lost, np.inf, result.smooth_error)
                 result.limited = False
         return result
 
     def _continued_sum(self, ufunc: np.ufunc, a: BoundedArray, b: BoundedArray) -> BoundedArray:
         """a ± b where either is a sum of products that the other may have started, (4)."""
+        result = self._elementwise(rules.UFUNCS[ufunc], [a, b])
+        for start, terms in ((a, b.terms), (b, a.terms)):
+            if terms:
+                # One term more: the rounding of a ± b has met the start without its error.
+                gamma = self.precision.gamma(terms + 1)
+                added = gamma * (np.abs(start.value) + start.error)
+                result.error = result.error + added
+                if result.smooth_error is not None:
+                    result._smooth_error = result.smooth_error + added
+        return result
 
-        def started(x: BoundedArray, terms: int) -> BoundedArray:
-            if not terms:
-                return x
-            grown = x.rearranged(np.array)
-            grown.exact = False
-            added = self.precision.gamma(terms) * (np.abs(x.value) + x.error)
-            grown.error = grown.error + added
-            if grown.smooth_error is not None:
-                grown.smooth_error = grown.smooth_error + added
-            return grown
 
-        return self._elementwise(rules.UFUNCS[ufunc], [started(a, b.terms), started(b, a.terms)])
+class _Smooth(NamedTuple):
+    """An operand with its smooth error."""
+
+    value: Array
+    error: Array
+    exact: bool
+
+
+@cache
+def _rounding(function: str, precision: Precision) -> tuple[float, float, bool]:
+    """A function's relative and absolute rounding; whether the latter is only a flush to 0."""
+    allowed = allowance(function, precision.dtype)
+    absolute = allowed.absolute * precision.smallest_normal
+    return allowed.relative * precision.roundoff, absolute, allowed.absolute == 1
+
+
+@lru_cache(maxsize=256)
+def _number(number: float, precision: Precision) -> BoundedArray:
+    """A Python number, rounded to the precision as NumPy does."""
+    with np.errstate(over="ignore"):
+        return bounded(precision.dtype.type(number), precision)
 
 
 def bounded(values: Any, precision: Precision) -> BoundedArray:
-    """Exact numbers as error-carrying ones.
+    """Numbers as error-carrying ones: exact if the precision can hold them.
 
-    Subnormal ones may count as zero, so e = |v|; infinite ones and NaN have no bound.
+    A number between two of the precision's own may be rounded to the nearer. Subnormal ones
+    may count as zero, so e = |v|; infinite ones and NaN have no bound.
     """
-    value = np.array(values, dtype=np.float64)
-    error = np.zeros(value.shape)
+    given = np.asarray(values)
+    if given.dtype.kind not in "biuf":
+        raise unsupported(f"an operand of dtype {given.dtype}")
+    value = np.array(given, dtype=np.float64)
     magnitude = np.abs(value)
     usual = (magnitude >= precision.smallest_normal) & (magnitude <= precision.largest)
-    if (usual | (value == 0)).all():
-        return BoundedArray(value, error, precision, exact=True)
+    held = given.dtype == precision.dtype or np.can_cast(given.dtype, precision.dtype)
+    if held and (usual | (value == 0)).all():
+        return BoundedArray(value, np.zeros(value.shape), precision, exact=True)
     finite = magnitude <= precision.largest
-    subnormal = finite & ~usual
-    error[subnormal] = magnitude[subnormal]
-    error[~finite] = np.inf
-    return BoundedArray(value, error, precision, limited=bool(finite.all()))
+    with np.errstate(all="ignore"):
+        rounding = np.abs(value - value.astype(precision.dtype))
+    error = np.where(finite, np.where(usual, rounding, magnitude), np.inf)
+    limited = bool(finite.all())
+    return BoundedArray(value, error, precision, exact=not error.any(), limited=limited)
 
 
 def bounded_as(values: Array) -> BoundedArray:
@@ -440,7 +545,7 @@ def select(mask: Mask, a: BoundedArray, b: BoundedArray) -> BoundedArray:
         other: Array = np.where(mask.value, b.value, a.value)
         other_error: Array = np.where(mask.value, b.error, a.error)
         with np.errstate(invalid="ignore"):
-            hull = np.maximum(error, np.abs(value - other) + other_error)
+            hull = np.maximum(error, (np.abs(value - other) + other_error) * SLACK)
         smooth = error if smooth is None else smooth
         error = np.where(mask.undecided, np.where(np.isnan(hull), np.inf, hull), error)
     return BoundedArray(
@@ -453,12 +558,19 @@ def select(mask: Mask, a: BoundedArray, b: BoundedArray) -> BoundedArray:
     )
 
 
+def mask_as_numbers(mask: Mask, precision: Precision) -> BoundedArray:
+    """1 where the mask holds and 0 elsewhere."""
+    return select(mask, _number(1, precision), _number(0, precision))
+
+
 def _masked(mask: Mask, factor: BoundedArray) -> BoundedArray:
     """``factor`` times a mask: as ``select`` with 0, but 0 · NaN is NaN."""
     result = select(mask, factor, factor.operand(0))
     if not factor.limited:
         lost = np.broadcast_to(np.isinf(factor.error), result.shape)
         result.error = np.where(lost, np.inf, result.error)
+        if result.smooth_error is not None:
+            result._smooth_error = np.where(lost, np.inf, result.smooth_error)
         result.limited = False
     return result
 
@@ -466,11 +578,11 @@ def _masked(mask: Mask, factor: BoundedArray) -> BoundedArray:
 def _compare(ufunc: np.ufunc, a: BoundedArray, b: BoundedArray) -> Mask:
     value = ufunc(a.value, b.value)
     if a.exact and b.exact:
-        return Mask(value)
+        return Mask(value, None, a.precision)
     reach = a.error + b.error
     with np.errstate(invalid="ignore"):
         decided = (np.abs(a.value - b.value) > reach) | (reach == 0)
-    return Mask(value, ~decided & np.ones(value.shape, bool))
+    return Mask(value, ~decided, a.precision)
 
 
 def _sign(a: BoundedArray) -> BoundedArray:

@@ -9,16 +9,18 @@ import numpy as np
 
 from agreement.bounded import bounded
 from agreement.expectation import bounded_copy, expect_end_to_end, expect_locally
+from agreement.opinion import DUAL, dual_local_trace, dual_trace
 from agreement.precision import precision_of
 from agreement.report import MANUAL, Report
 from agreement.verdicts import TensorVerdict, View, judge_tensor, judge_trace
 from manual_backprop import SGD, NaiveSequential, losses
+from manual_backprop.catalogue import unknown_name
 from manual_backprop.gradients import compute_trace
 from manual_backprop.losses import Loss
 from manual_backprop.trace import Trace
 from manual_backprop.typing import Array
 from manual_backprop.validation import as_finite
-from reference.modes import Mode, resolve_mode
+from reference.modes import MODES
 
 DEFAULT_AGAINST = ("keras", "keras-graph", "keras-xla")
 
@@ -47,15 +49,17 @@ def check(
     Args:
         inputs: (batch, features), finite. labels: see the loss's ``prepare``.
         loss: the name of a loss or a :class:`~manual_backprop.losses.Loss`.
-        against: the references: "keras" (eager), "keras-graph", "keras-xla".
+        against: the references: "keras" (eager), "keras-graph", "keras-xla", and "dual",
+            the dual numbers, which need no framework.
 
     Raises:
         ValueError, TypeError: naming the argument that cannot be used, and why.
     """
-    modes = resolve_modes(against)
+    names = resolve_references(against)
     chosen = losses.get(loss)
     checked, targets = prepare(model, inputs, labels, chosen)
-    return Report(judge(model, checked, targets, chosen, modes))
+    traces = gather_traces(model, checked, targets, chosen, names)
+    return Report(judge_traces(model, checked, targets, chosen, traces))
 
 
 def assert_agreement(
@@ -90,7 +94,7 @@ def check_training_step(
     # Imported here: what needs no framework must not load one.
     import reference
 
-    modes = resolve_modes(against)
+    names = [name for name in resolve_references(against) if name != DUAL]
     chosen, optimizer = losses.get(loss), SGD(learning_rate)
     checked, targets = prepare(model, inputs, labels, chosen)
 
@@ -101,16 +105,16 @@ def check_training_step(
 
     expected = stepped(bounded_copy(model), bounded(checked, precision_of(model.dtype)))
     updated = {MANUAL: stepped(copy.deepcopy(model), checked.copy())}
-    for mode in modes:
-        _, updated[mode.name] = reference.one_training_step(
-            model, checked, targets, chosen, learning_rate, mode
+    for name in names:
+        _, updated[name] = reference.one_training_step(
+            model, checked, targets, chosen, learning_rate, reference.MODES[name]
         )
-    names = [name._replace(tensor=f"{name.tensor} after a step") for name in model.weight_names]
+    updates = [name._replace(tensor=f"{name.tensor} after a step") for name in model.weight_names]
     return Report(
         [
             judge_tensor(name, actual, wanted, View.END_TO_END, witness)
             for witness, weights in updated.items()
-            for name, actual, wanted in zip(names, weights, expected, strict=True)
+            for name, actual, wanted in zip(updates, weights, expected, strict=True)
         ]
     )
 
@@ -132,23 +136,33 @@ def prepare(model: object, inputs: Array, labels: Array, loss: Loss) -> tuple[Ar
     return checked, loss.prepare(labels, placeholder)
 
 
-def judge(
-    model: NaiveSequential, inputs: Array, targets: Array, loss: Loss, modes: Sequence[Mode]
-) -> list[TensorVerdict]:
-    """The verdicts of ``check`` on checked arguments."""
-    # Imported here: what needs no framework must not load one.
-    import reference
-
-    traces = {MANUAL: manual_trace(model, inputs, targets, loss)}
-    for mode in modes:
-        traces[mode.name] = reference.trace(model, inputs, targets, loss, mode)
-    return judge_traces(model, inputs, targets, loss, traces)
-
-
 def manual_trace(model: NaiveSequential, inputs: Array, targets: Array, loss: Loss) -> Trace:
     """The manual code's own run, on copies of everything."""
     with np.errstate(all="ignore"):  # an overflow is a verdict, not a warning
         return compute_trace(copy.deepcopy(model), inputs.copy(), targets.copy(), loss)
+
+
+def gather_traces(
+    model: NaiveSequential,
+    inputs: Array,
+    targets: Array,
+    loss: Loss,
+    against: Sequence[str],
+    *,
+    any_shape: bool = False,
+) -> dict[str, Trace]:
+    """The manual trace and that of each reference; ``any_shape`` is ``reference.trace``'s."""
+    traces = {MANUAL: manual_trace(model, inputs, targets, loss)}
+    for name in against:
+        if name == DUAL:
+            traces[name] = dual_trace(model, inputs, targets, loss)
+        else:
+            # Imported here: what needs no framework must not load one.
+            import reference
+
+            mode = reference.MODES[name]
+            traces[name] = reference.trace(model, inputs, targets, loss, mode, any_shape=any_shape)
+    return traces
 
 
 def judge_traces(
@@ -158,19 +172,30 @@ def judge_traces(
     loss: Loss,
     traces: Mapping[str, Trace],
 ) -> list[TensorVerdict]:
-    """Judge every witness's trace, end to end and step by step."""
+    """Judge every witness's trace, end to end and step by step.
+
+    The dual numbers' steps are given the manual run's inputs and gradients, since they have
+    no backward pass of their own to store any.
+    """
     verdicts = []
     expected = expect_end_to_end(model, inputs, targets, loss)
     for name, trace in traces.items():
         verdicts += judge_trace(trace, expected, View.END_TO_END, name)
-        local = expect_locally(model, trace, targets, loss)
-        verdicts += judge_trace(trace, local, View.LOCAL, name)
+        given, steps = trace, trace
+        if name == DUAL:
+            given = traces[MANUAL]
+            steps = dual_local_trace(model, given, targets, loss)
+        local = expect_locally(model, given, targets, loss)
+        verdicts += judge_trace(steps, local, View.LOCAL, name)
     return verdicts
 
 
-def resolve_modes(against: str | Sequence[str]) -> list[Mode]:
-    """The references by name; ``ValueError`` for none, or for an unknown one."""
+def resolve_references(against: str | Sequence[str]) -> list[str]:
+    """References by name, each once; ``ValueError`` for none, or for an unknown one."""
     names = [against] if isinstance(against, str) else list(against)
     if not names:
         raise ValueError("against: is empty, expected at least one reference such as 'keras'.")
-    return [resolve_mode(name) for name in dict.fromkeys(names)]
+    for name in names:
+        if name not in (DUAL, *MODES):
+            raise unknown_name("against", name, [DUAL, *MODES])
+    return list(dict.fromkeys(names))

@@ -37,7 +37,7 @@ def check(
         str | None, typer.Option(help="Layer sizes, inputs to classes, such as 64,32,10.")
     ] = None,
     against: Annotated[
-        str, typer.Option(help="References, with commas: keras, keras-graph, keras-xla.")
+        str, typer.Option(help="References, with commas: keras, keras-graph, keras-xla, dual.")
     ] = "keras,keras-graph,keras-xla",
     activation: Annotated[str, typer.Option(help="Activation of the hidden layers.")] = "relu",
     loss: Annotated[str, typer.Option(help="Loss.")] = "sparse_categorical_crossentropy",
@@ -112,14 +112,14 @@ def _check_training(job: Any, layers: str | None, references: list[str], as_json
 def _check_random(
     indices: range | list[int], seed: int, dtype: str, references: list[str], as_json: bool
 ) -> None:
-    from agreement.checking import resolve_modes
+    from agreement.checking import resolve_references
     from agreement.random_check import Settings, run_cases
     from agreement.report import wide_console
     from agreement.statistics import summary_lines, summary_table
     from manual_backprop.validation import as_count, as_dtype
 
     as_count("--cases", len(indices))
-    settings = Settings(seed, as_dtype(dtype).name, tuple(resolve_modes(references)))
+    settings = Settings(seed, as_dtype(dtype).name, tuple(resolve_references(references)))
     with _progress("judging random cases", quiet=as_json) as advance_to:
         done = iter(range(1, len(indices) + 1))
         statistics = run_cases(settings, indices, lambda: advance_to(next(done), len(indices)))

@@ -8,15 +8,16 @@ from typing import Any
 import numpy as np
 
 from agreement.bounded import BoundedArray, bounded, refuse_options, select, unsupported
-from agreement.masks import Mask
-from agreement.precision import Precision
+from agreement.masks import COMPLAINT, Mask
 
 
 def call(func: Callable[..., Any], found: BoundedArray, args: Any, kwargs: Any) -> Any:
     """Answer a NumPy function that met the error-carrying array ``found``."""
     if func in REARRANGEMENTS:
         array, *rest = args
-        return array.rearranged(lambda x: func(x, *rest, **kwargs))
+        if any(isinstance(x, BoundedArray) for x in rest) or kwargs.get("out") is not None:
+            raise unsupported(f"np.{func.__name__} with these arguments")
+        return found.operand(array).rearranged(lambda x: func(x, *rest, **kwargs))
     if func in METHODS:
         array, *rest = args
         return getattr(found.operand(array), METHODS[func])(*rest, **kwargs)
@@ -24,20 +25,31 @@ def call(func: Callable[..., Any], found: BoundedArray, args: Any, kwargs: Any) 
         return _join(func, found, *args, **kwargs)
     if func in FUNCTIONS:
         return FUNCTIONS[func](found, *args, **kwargs)
+    if any(isinstance(x, Mask) for x in args):
+        raise TypeError(COMPLAINT.format(name=f"np.{func.__name__}"))
     raise unsupported(f"np.{func.__name__}")
 
 
-def _where(found: BoundedArray, condition: Any, a: Any, b: Any) -> BoundedArray:
+def _where(found: BoundedArray, condition: Any, *branches: Any) -> BoundedArray:
+    if len(branches) != 2 or isinstance(condition, BoundedArray):
+        raise unsupported("np.where without a mask and two branches")
+    a, b = branches
     mask = condition if isinstance(condition, Mask) else Mask(np.asarray(condition, dtype=bool))
     return select(mask, found.operand(a), found.operand(b))
 
 
-def _clip(found: BoundedArray, a: Any, low: Any = None, high: Any = None, **options: Any) -> Any:
+def _clip(
+    found: BoundedArray, a: Any, a_min: Any = None, a_max: Any = None, **options: Any
+) -> BoundedArray:
+    low, high = options.pop("min", a_min), options.pop("max", a_max)
     refuse_options("np.clip", options)
     return found.operand(a).clip(low, high)
 
 
-def _join(func: Any, found: BoundedArray, arrays: Sequence[Any], axis: int = 0) -> BoundedArray:
+def _join(
+    func: Any, found: BoundedArray, arrays: Sequence[Any], axis: int = 0, **options: Any
+) -> BoundedArray:
+    refuse_options(f"np.{func.__name__}", options)
     operands = [found.operand(x) for x in arrays]
     kinked = any(x.smooth_error is not None for x in operands)
     return BoundedArray(
@@ -50,8 +62,10 @@ def _join(func: Any, found: BoundedArray, arrays: Sequence[Any], axis: int = 0) 
     )
 
 
-def _einsum(found: BoundedArray, subscripts: str, *arrays: Any, **options: Any) -> Any:
-    """Products of one or two operands, as a broadcast multiplication and a sum."""
+def _einsum(
+    found: BoundedArray, subscripts: str, *arrays: Any, optimize: Any = None, **options: Any
+) -> BoundedArray:
+    """Products of one or two operands, as a broadcast multiplication and a sum, in any order."""
     refuse_options("np.einsum", options)
     if not isinstance(subscripts, str) or "." in subscripts or len(arrays) > 2:
         raise unsupported("np.einsum with an ellipsis or more than two operands")
@@ -84,9 +98,18 @@ def _outer(found: BoundedArray, a: Any, b: Any) -> BoundedArray:
 def _sort(found: BoundedArray, a: BoundedArray, axis: int = -1, **options: Any) -> BoundedArray:
     """1-Lipschitz in the largest error along the axis."""
     refuse_options("np.sort", options)
-    largest = a.error.max(axis=axis, keepdims=True)
-    error = np.broadcast_to(largest, a.shape).copy()
-    return BoundedArray(np.sort(a.value, axis), error, a.precision, limited=a.limited)
+
+    def spread(error: Any) -> Any:
+        return np.broadcast_to(error.max(axis=axis, keepdims=True, initial=0.0), a.shape).copy()
+
+    return BoundedArray(
+        np.sort(a.value, axis),
+        spread(a.error),
+        a.precision,
+        smooth_error=None if a.smooth_error is None else spread(a.smooth_error),
+        exact=a.exact,
+        limited=a.limited,
+    )
 
 
 def _cumsum(found: BoundedArray, a: BoundedArray, axis: int | None = None) -> BoundedArray:
@@ -103,15 +126,14 @@ def _filled(number: float | None) -> Callable[..., BoundedArray]:
     def like(
         found: BoundedArray, a: Any, fill_value: float = 0.0, dtype: Any = None, **options: Any
     ) -> BoundedArray:
+        if dtype is not None and np.dtype(dtype).kind != "f":
+            options["dtype"] = dtype
         refuse_options("np.*_like", options)
         fill = fill_value if number is None else number
-        return _full(np.shape(a), found.precision.rounded(fill), found.precision)
+        own = found.precision.dtype
+        return bounded(np.full(np.shape(a), fill, dtype=own), found.precision)
 
     return like
-
-
-def _full(shape: tuple[int, ...], number: float, precision: Precision) -> BoundedArray:
-    return bounded(np.full(shape, number), precision)
 
 
 REARRANGEMENTS = {

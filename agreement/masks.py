@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
+from agreement.precision import Precision
 from manual_backprop.typing import Array
 
 COMPLAINT = (
@@ -22,13 +23,18 @@ class Mask(NDArrayOperatorsMixin):
     Attributes:
         value: the centre's decision, boolean.
         undecided: where a correct evaluation may decide otherwise; None where nowhere.
+        precision: of the arrays that were compared; None for a mask from elsewhere.
     """
 
-    __slots__ = ("undecided", "value")
+    __slots__ = ("precision", "undecided", "value")
 
-    def __init__(self, value: Array, undecided: Array | None = None) -> None:
+    def __init__(
+        self, value: Array, undecided: Array | None = None, precision: Precision | None = None
+    ) -> None:
         self.value = np.asarray(value)
-        self.undecided = undecided if undecided is not None and undecided.any() else None
+        somewhere = undecided is not None and undecided.any()
+        self.undecided = np.asarray(undecided) if somewhere else None
+        self.precision = precision
 
     shape = property(lambda self: self.value.shape)
     ndim = property(lambda self: self.value.ndim)
@@ -38,23 +44,25 @@ class Mask(NDArrayOperatorsMixin):
     @property
     def T(self) -> Mask:
         """The transposed mask."""
-        return Mask(self.value.T, None if self.undecided is None else self.undecided.T)
+        return self._rearranged(np.transpose)
 
     def __len__(self) -> int:
         return len(self.value)
 
     def __getitem__(self, index: Any) -> Mask:
-        undecided = None if self.undecided is None else self.undecided[index]
-        return Mask(self.value[index], undecided)
+        return self._rearranged(lambda x: x[index])
 
     def reshape(self, *shape: Any) -> Mask:
         """The mask in another shape."""
-        undecided = None if self.undecided is None else self.undecided.reshape(*shape)
-        return Mask(self.value.reshape(*shape), undecided)
+        return self._rearranged(lambda x: x.reshape(*shape))
 
     def copy(self) -> Mask:
         """An independent copy."""
-        return Mask(self.value.copy(), None if self.undecided is None else self.undecided.copy())
+        return self._rearranged(np.array)
+
+    def _rearranged(self, move: Callable[[Array], Array]) -> Mask:
+        undecided = None if self.undecided is None else move(self.undecided)
+        return Mask(move(self.value), undecided, self.precision)
 
     def astype(self, dtype: Any, copy: bool = True) -> Mask:
         """The mask itself: it counts as 0 and 1 wherever numbers are expected."""
@@ -86,13 +94,48 @@ class Mask(NDArrayOperatorsMixin):
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
         from agreement.bounded import BoundedArray
 
+        out = kwargs.pop("out", None)
         if any(isinstance(x, BoundedArray) for x in inputs):
             return NotImplemented  # the error-carrying operand knows what to do
         if method == "__call__" and not kwargs and ufunc in _LOGICAL:
             masks = [x if isinstance(x, Mask) else Mask(np.asarray(x, dtype=bool)) for x in inputs]
-            return _LOGICAL[ufunc](*masks)
-        plain = [x._decided(ufunc.__name__) if isinstance(x, Mask) else x for x in inputs]
-        return getattr(ufunc, method)(*plain, **kwargs)
+            result = _LOGICAL[ufunc](*masks)
+            result.precision = self.precision
+        else:
+            numbers = [x._as_operand(ufunc.__name__) if isinstance(x, Mask) else x for x in inputs]
+            result = getattr(ufunc, method)(*numbers, **kwargs)
+        if out is None:
+            return result
+        if not (isinstance(out[0], Mask) and isinstance(result, Mask)):
+            raise TypeError(f"np.{ufunc.__name__} of a mask: cannot be written to out=.")
+        out[0].value, out[0].undecided = result.value, result.undecided
+        return out[0]
+
+    def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        from agreement.functions import call
+
+        if self.undecided is None:
+            return func(*_without_masks(args), **_without_masks(kwargs))
+        return call(func, self._as_operand(func.__name__), args, kwargs)
+
+    def _as_operand(self, name: str) -> Any:
+        """The mask as numbers 0 and 1, plain ones where every element is decided."""
+        if self.undecided is None or self.precision is None:
+            return self._decided(name)
+        from agreement.bounded import mask_as_numbers
+
+        return mask_as_numbers(self, self.precision)
+
+
+def _without_masks(x: Any) -> Any:
+    """The same arguments, with plain arrays for decided masks."""
+    if isinstance(x, Mask):
+        return x._decided("conversion to an array")
+    if isinstance(x, list | tuple):
+        return type(x)([_without_masks(entry) for entry in x])
+    if isinstance(x, dict):
+        return {key: _without_masks(entry) for key, entry in x.items()}
+    return x
 
 
 def _undecided(mask: Mask) -> Array:

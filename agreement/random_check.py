@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
 from agreement.cases import Case, draw_case
-from agreement.checking import judge_traces, manual_trace
-from agreement.report import remark
+from agreement.checking import gather_traces, judge_traces
+from agreement.report import MANUAL, remark
 from agreement.statistics import Statistics
 from agreement.verdicts import Verdict
-from manual_backprop.trace import Trace
-from reference.modes import Mode
+from reference.modes import MODES
 
 # XLA compiles for every shape, so two cases in five have one of a few fixed architectures.
 COMPILED_EVERY = 5
@@ -28,17 +27,17 @@ class Settings:
     Attributes:
         seed: with a case's index it determines the case.
         dtype: "float32" or "float64".
-        modes: the references; XLA is asked about the cases of fixed architecture only.
+        against: the references; XLA is asked about the cases of fixed architecture only.
     """
 
     seed: int
     dtype: str
-    modes: tuple[Mode, ...]
+    against: tuple[str, ...]
 
 
 def run_cases(
     settings: Settings,
-    indices: Sequence[int],
+    indices: Iterable[int],
     advance: Callable[[], None] = lambda: None,
 ) -> Statistics:
     """Judge the cases with the given indices; ``advance`` is called after each."""
@@ -51,9 +50,10 @@ def run_cases(
 
 def judge_case(settings: Settings, index: int, statistics: Statistics) -> None:
     """Draw one case, judge it against every reference, and count what was found."""
-    case, modes = draw(settings, index)
-    traces = witnesses(case, modes)
-    verdicts = judge_traces(case.model, case.inputs, case.targets, case.loss, traces)
+    case, names = draw(settings, index)
+    parts = (case.model, case.inputs, case.targets, case.loss)
+    traces = gather_traces(*parts, names, any_shape=True)
+    verdicts = judge_traces(*parts, traces)
     statistics.cases += 1
     statistics.add_verdicts(case.structure.path_name, case.kind, verdicts)
     found = [v for v in verdicts if v.verdict is Verdict.DISAGREE and not v.consequence]
@@ -61,17 +61,16 @@ def judge_case(settings: Settings, index: int, statistics: Statistics) -> None:
         statistics.add_disagreement(
             index, f"case {index} ({case.kind}, {case.structure}): {remark(found[0])}"
         )
-    manual, *references = traces.items()
-    for name, trace in references:
+    for name in names:
         statistics.compared[name] += 1
         with np.errstate(all="ignore"):
-            close = map(np.allclose, manual[1].gradients, trace.gradients)
+            close = map(np.allclose, traces[MANUAL].gradients, traces[name].gradients)
             statistics.allclose[name] += not all(close)
 
 
-def draw(settings: Settings, index: int) -> tuple[Case, list[Mode]]:
+def draw(settings: Settings, index: int) -> tuple[Case, list[str]]:
     """A case and the references that can be asked about it."""
-    with_xla = any(mode.xla for mode in settings.modes)
+    with_xla = any(MODES[name].xla for name in settings.against if name in MODES)
     compiled = with_xla and index % COMPILED_EVERY < COMPILED_SHARE
     case = draw_case(
         settings.seed,
@@ -79,17 +78,7 @@ def draw(settings: Settings, index: int) -> tuple[Case, list[Mode]]:
         settings.dtype,
         compiled_structures=COMPILED_STRUCTURES if compiled else 0,
     )
-    return case, [mode for mode in settings.modes if compiled or not mode.xla]
-
-
-def witnesses(case: Case, modes: Sequence[Mode]) -> dict[str, Trace]:
-    """The manual trace and each reference's."""
-    # Imported here: the judge loads no framework until a reference is asked for.
-    import reference
-
-    traces = {"manual": manual_trace(case.model, case.inputs, case.targets, case.loss)}
-    for mode in modes:
-        traces[mode.name] = reference.trace(
-            case.model, case.inputs, case.targets, case.loss, mode, any_shape=True
-        )
-    return traces
+    asked = [
+        name for name in settings.against if compiled or name not in MODES or not MODES[name].xla
+    ]
+    return case, asked

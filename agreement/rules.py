@@ -1,14 +1,15 @@
 r"""How values and bounds move through the primitive operations.
 
 Each rule takes operands (value, error) and returns the value of the result and how far the
-operands' errors can move it. Rounding is added afterwards, in one place (``bounded``).
+operands' errors can move it, in arrays of their own. Rounding, also that of evaluating the
+error itself, is added afterwards, in one place (``bounded``).
 Written: v for a value, e for its error, so that the true operand lies in [v − e, v + e].
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 
@@ -16,12 +17,17 @@ from manual_backprop.special import FUNCTIONS
 from manual_backprop.typing import Array
 
 
-class Operand(NamedTuple):
+class Operand(Protocol):
     """A value, its error, and whether every error is known to be zero."""
 
-    value: Array
-    error: Array
-    exact: bool
+    @property
+    def value(self) -> Array: ...
+
+    @property
+    def error(self) -> Array: ...
+
+    @property
+    def exact(self) -> bool: ...
 
 
 Moved: TypeAlias = tuple[Array, Array]
@@ -42,7 +48,7 @@ def multiply(a: Operand, b: Operand) -> Moved:
     """e = |v_a| e_b + e_a (|v_b| + e_b)."""
     value = a.value * b.value
     if a.exact and b.exact:
-        return value, np.zeros_like(value)
+        return value, np.zeros(np.shape(value))
     if b.exact:
         return value, a.error * np.abs(b.value)
     if a.exact:
@@ -79,16 +85,16 @@ def power(a: Operand, b: Operand) -> Moved:
 
 
 def negative(a: Operand) -> Moved:
-    return -a.value, a.error
+    return -a.value, a.error.copy()
 
 
 def positive(a: Operand) -> Moved:
-    return a.value.copy(), a.error
+    return a.value.copy(), a.error.copy()
 
 
 def absolute(a: Operand) -> Moved:
     """1-Lipschitz."""
-    return np.abs(a.value), a.error
+    return np.abs(a.value), a.error.copy()
 
 
 def maximum(a: Operand, b: Operand) -> Moved:
@@ -113,7 +119,8 @@ def exp(a: Operand) -> Moved:
     error = value * np.expm1(np.minimum(a.error, 1.0))
     large = a.error > 1
     if large.any():
-        error = np.where(large, np.exp(a.value + a.error), error)
+        end = np.nextafter(a.value + a.error, np.inf)  # at least v + e
+        error = np.where(large, np.exp(end), error)
     return value, error
 
 
@@ -123,16 +130,15 @@ def expm1(a: Operand) -> Moved:
 
 
 def log(a: Operand) -> Moved:
-    """log v − log(v − e) = −log(1 − e/v); without bound if 0 is within reach."""
-    ratio = np.where(a.value > a.error, a.error / a.value, 1.0)
-    return np.log(a.value), -np.log1p(-ratio)
+    """log v − log(v − e) = log(1 + e/(v − e)); without bound if 0 is within reach."""
+    low = a.value - a.error
+    return np.log(a.value), np.where(low > 0, np.log1p(a.error / low), np.inf)
 
 
 def log1p(a: Operand) -> Moved:
-    """As ``log``, at 1 + v."""
-    base = 1 + a.value
-    ratio = np.where(base > a.error, a.error / base, 1.0)
-    return np.log1p(a.value), -np.log1p(-ratio)
+    """As ``log``, at 1 + v, which is rounded downwards here."""
+    low = np.nextafter(1 + a.value, -np.inf) - a.error
+    return np.log1p(a.value), np.where(low > 0, np.log1p(a.error / low), np.inf)
 
 
 def sqrt(a: Operand) -> Moved:

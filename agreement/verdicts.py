@@ -88,9 +88,15 @@ class TensorVerdict:
 
 
 def judge_tensor(
-    name: TensorName, actual: Array, expected: BoundedArray, view: View, witness: str
+    name: TensorName,
+    actual: Array,
+    expected: BoundedArray,
+    view: View,
+    witness: str,
+    *,
+    abstains: bool = False,
 ) -> TensorVerdict:
-    """Judge one tensor by (1) to (3)."""
+    """Judge one tensor by (1) to (3); a witness that ``abstains`` does so by NaN."""
     value, error = expected.value, expected.error
     size = value.size
     scale = float(np.abs(value).max(initial=0.0))
@@ -121,6 +127,9 @@ def judge_tensor(
         limited = expected.limited or not np.isinf(error).any()
         if not limited:
             outside &= ~np.isinf(error)
+        if abstains:
+            difference = np.where(np.isnan(actual), 0.0, difference)
+            outside &= ~np.isnan(actual)
         if difference.any():
             ratio = np.where(difference == 0, 0.0, difference / error)
             ratio = np.where(np.isnan(ratio), np.where(outside, np.inf, 0.0), ratio)
@@ -164,11 +173,33 @@ def judge_trace(actual: Trace, expected: Trace, view: View, witness: str) -> lis
         if name not in arrays or any(wanted is other for other in seen):
             continue
         seen = [*seen[-1:], wanted]
-        verdict = judge_tensor(name, np.asarray(arrays[name]), wanted, view, witness)
+        array = np.asarray(arrays[name])
+        verdict = judge_tensor(name, array, wanted, view, witness, abstains=actual.abstains)
         if verdict.verdict is Verdict.DISAGREE:
             verdict.consequence = disagreed
             disagreed = disagreed or view is View.END_TO_END
         verdicts.append(verdict)
+    return verdicts + _judge_projections(actual, expected, view, witness)
+
+
+def _judge_projections(
+    actual: Trace, expected: Trace, view: View, witness: str
+) -> list[TensorVerdict]:
+    """Judge gradients that the witness knows along random directions only."""
+    wanted = dict(zip(expected.gradient_names, expected.gradients, strict=True))
+    verdicts = []
+    for name, (directions, derivatives) in actual.projections.items():
+        if name not in wanted:
+            continue
+        gradient = wanted[name]
+        axes = gradient.ndim
+        along = BoundedArray(
+            np.tensordot(directions, gradient.value, axes),
+            np.tensordot(np.abs(directions), gradient.error, axes),
+            gradient.precision,
+            limited=gradient.limited,
+        )
+        verdicts.append(judge_tensor(name, derivatives, along, view, witness, abstains=True))
     return verdicts
 
 

@@ -47,14 +47,19 @@ class Trace:
     which is which; a layer that is used twice has its gradients summed. ``fused`` records
     the path that the loss took (see ``manual_backprop.losses``). ``excess_precision`` is set
     by a witness whose steps may use a number before it is rounded to what is stored here.
+    ``abstains`` is set by a witness whose NaN in a gradient means that it has no opinion, and
+    ``projections`` hold, for gradients that it cannot give whole, random directions
+    (count, *shape) and the derivative along each.
     """
 
     layers: list[LayerTrace]
     loss: Array | None = None
     fused: bool = False
     excess_precision: bool = False
+    abstains: bool = False
     gradients: list[Array] = field(default_factory=list)
     gradient_names: list[TensorName] = field(default_factory=list)
+    projections: dict[TensorName, tuple[Array, Array]] = field(default_factory=dict)
 
     @property
     def predictions(self) -> Array | None:

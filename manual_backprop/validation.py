@@ -24,7 +24,8 @@ def as_dtype(dtype: DTypeLike) -> np.dtype[Any]:
         resolved = np.dtype(dtype)
     except (TypeError, ValueError):
         resolved = None
-    if dtype is None or resolved not in FLOAT_DTYPES:
+    # None equals float64 to NumPy, so it has to be asked for by identity.
+    if dtype is None or resolved is None or resolved not in FLOAT_DTYPES:
         raise ValueError(f"dtype: got {dtype!r}, expected 'float32' or 'float64'.")
     return resolved.newbyteorder("=")
 

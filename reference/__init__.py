@@ -3,7 +3,7 @@
 The only room that imports a framework, and only when a reference is first asked for.
 """
 
-from reference.modes import MODES, Mode, resolve_mode
+from reference.modes import MODES, Mode
 from reference.witness import one_training_step, trace, versions
 
-__all__ = ["MODES", "Mode", "one_training_step", "resolve_mode", "trace", "versions"]
+__all__ = ["MODES", "Mode", "one_training_step", "trace", "versions"]

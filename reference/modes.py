@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from manual_backprop.catalogue import unknown_name
-
 
 @dataclass(frozen=True)
 class Mode:
@@ -33,12 +31,3 @@ MODES = {
         Mode("keras-xla", compiled=True, xla=True),
     )
 }
-
-
-def resolve_mode(name: str | Mode) -> Mode:
-    """A :class:`Mode` from its name; ``ValueError`` with the nearest name otherwise."""
-    if isinstance(name, Mode):
-        return name
-    if name not in MODES:
-        raise unknown_name("against", name, MODES)
-    return MODES[name]

@@ -85,7 +85,7 @@ def test_keras_agrees_with_every_loss(activation: str, loss: Loss) -> None:
 
 @pytest.mark.parametrize("cls", CROSS_ENTROPIES, ids=lambda cls: cls.name)
 def test_a_cross_entropy_fuses_with_softmax_alone(cls: type[CrossEntropy]) -> None:
-    """ "auto" fuses behind a softmax only, "probabilities" never, and "fused" insists."""
+    """By default it fuses behind softmax; "probabilities" never does, and "fused" insists."""
     assert [cls().is_fused_with(name) for name in ("sigmoid", "softmax", "")] == [
         False,
         True,
@@ -116,22 +116,27 @@ def test_a_clipped_probability_has_no_gradient(cls: type[CrossEntropy]) -> None:
     assert loss.backward(edge, loss.prepare([0], edge))[0, 0] < 0
 
 
-def test_the_cross_entropies_differ_off_the_simplex_only() -> None:
-    """Where rows sum to 1 both give 1 − y/p, over N; elsewhere their gradients differ."""
-    sparse, categorical = (cls("probabilities") for cls in CROSS_ENTROPIES[::-1])
-    rows = make_probabilities()
-    on = rows / rows.sum(axis=1, keepdims=True)
-    found = [sparse.backward(on, LABELS), categorical.backward(on, ONE_HOT)]
-    exact = bounded_as(on)
-    bounds = [sparse.backward(exact, LABELS), categorical.backward(exact, ONE_HOT)]
-    formula = (1 - bounded_as(ONE_HOT) / exact) / 5
-    for gradient, bound in zip(found, bounds, strict=True):
-        assert_within(gradient, bound)
-        # Rows sum to 1 up to rounding, and the two formulas differ by as much: 3 terms of u.
-        slack = 3 * np.finfo(np.float64).eps * np.abs(formula.value).max()
-        assert (np.abs(bound.value - formula.value) <= bound.error + formula.error + slack).all()
-    off = [sparse.backward(rows / 2, LABELS), categorical.backward(rows / 2, ONE_HOT)]
-    assert not np.array_equal(off[0].round(3), off[1].round(3))
+def test_on_the_simplex_the_cross_entropies_have_one_gradient() -> None:
+    """Where rows sum to exactly 1 both overlap with the textbook's (1 − y/p)/N."""
+    on = np.array([[0.5, 0.25, 0.25], [0.125, 0.75, 0.125], [0.25, 0.0625, 0.6875]])
+    labels, exact = np.array([2, 0, 1]), bounded_as(on)
+    formula = (1 - bounded_as(np.eye(3)[labels]) / exact) / 3
+    for cls in CROSS_ENTROPIES:
+        loss = cls("probabilities")
+        targets = loss.prepare(labels, on)
+        bound = loss.backward(exact, targets)
+        assert_within(loss.backward(on, targets), bound)
+        assert (np.abs(bound.value - formula.value) <= bound.error + formula.error).all()
+
+
+def test_off_the_simplex_sparse_clips_before_it_normalises() -> None:
+    """Above 1 the sparse loss has no gradient; the categorical one normalises such rows first."""
+    rows = 2 * make_probabilities()
+    clipped = rows > 1
+    assert clipped.any()
+    sparse = SparseCategoricalCrossentropy("probabilities").backward(rows, LABELS)
+    assert np.array_equal(sparse == 0, clipped)
+    assert (CategoricalCrossentropy("probabilities").backward(rows, ONE_HOT) != 0).all()
 
 
 def test_the_mean_absolute_error_chooses_zero_at_its_kink() -> None:
