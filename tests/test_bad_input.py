@@ -394,7 +394,7 @@ def test_an_unknown_reference_is_named_with_the_nearest(name: str) -> None:
     refused(lambda: check(make_model(), IMAGES, LABELS, against=[]), ValueError, "against: ")
 
 
-@pytest.mark.xfail(strict=True, reason="resolve_modes iterates over whatever it is given")
+@pytest.mark.xfail(strict=True, reason="resolve_references iterates over whatever it is given")
 @pytest.mark.parametrize("against", [None, 5], ids=str)
 def test_references_that_are_no_names_are_named(against: object) -> None:
     """None or a number in the place of references is an error of ours."""

@@ -133,7 +133,7 @@ def test_the_sanity_check_against_the_tape_on_five_images() -> None:
     assert check(model, images, labels, against=["keras"]).agrees
     predictions = model(images)
     manual = get_gradients_of_loss_wrt_weights(model, images, labels, predictions, SPARSE)
-    tape = reference.trace(model, images, labels, SPARSE, reference.resolve_mode("keras"))
+    tape = reference.trace(model, images, labels, SPARSE, reference.MODES["keras"])
     bounds = expect_end_to_end(model, images, labels, SPARSE).gradients
     for name, ours, theirs, bound in zip(
         model.gradient_names, manual, tape.gradients, bounds, strict=True
