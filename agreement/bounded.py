@@ -55,6 +55,7 @@ class BoundedArray(NDArrayOperatorsMixin):
         precision: the working precision; ``dtype`` is its dtype.
     """
 
+    runs_derivations = True
     __slots__ = (
         "_exact",
         "_limited",
@@ -201,7 +202,7 @@ class BoundedArray(NDArrayOperatorsMixin):
 
     def copy(self, order: str = "C") -> BoundedArray:
         """An independent copy."""
-        return self.rearranged(np.array)
+        return self.rearranged(lambda x: x.copy(order))
 
     def __copy__(self) -> BoundedArray:
         return self.copy()
@@ -474,6 +475,8 @@ class BoundedArray(NDArrayOperatorsMixin):
                 # One term more: the rounding of a ± b has met the start without its error.
                 gamma = self.precision.gamma(terms + 1)
                 added = gamma * (np.abs(start.value) + start.error)
+                if not result.limited:
+                    added = np.where(np.isinf(result.error), 0.0, added)
                 result.error = result.error + added
                 if result.smooth_error is not None:
                     result._smooth_error = result.smooth_error + added

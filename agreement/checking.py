@@ -8,10 +8,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from agreement.bounded import bounded
+from agreement.diagnosis import Diagnostician
 from agreement.expectation import bounded_copy, expect_end_to_end, expect_locally
 from agreement.opinion import DUAL, dual_local_trace, dual_trace
 from agreement.precision import precision_of
-from agreement.report import MANUAL, Report
+from agreement.report import MANUAL, Report, one_per_tensor
 from agreement.verdicts import TensorVerdict, View, judge_tensor, judge_trace
 from manual_backprop import SGD, NaiveSequential, losses
 from manual_backprop.catalogue import unknown_name
@@ -59,7 +60,12 @@ def check(
     chosen = losses.get(loss)
     checked, targets = prepare(model, inputs, labels, chosen)
     traces = gather_traces(model, checked, targets, chosen, names)
-    return Report(judge_traces(model, checked, targets, chosen, traces))
+    report = Report(judge_traces(model, checked, targets, chosen, traces))
+    if report.any_disagreement:
+        expert = Diagnostician(model, checked, targets, chosen, traces)
+        for v in one_per_tensor(report.disagreements):
+            report.diagnoses[v.name] = expert.diagnose(v)
+    return report
 
 
 def assert_agreement(
@@ -192,6 +198,10 @@ def judge_traces(
 
 def resolve_references(against: str | Sequence[str]) -> list[str]:
     """References by name, each once; ``ValueError`` for none, or for an unknown one."""
+    if not isinstance(against, str | list | tuple):
+        raise TypeError(
+            f"against: got {against!r}, expected a name such as 'keras' or a list of names."
+        )
     names = [against] if isinstance(against, str) else list(against)
     if not names:
         raise ValueError("against: is empty, expected at least one reference such as 'keras'.")

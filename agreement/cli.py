@@ -22,7 +22,7 @@ app = typer.Typer(
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else.")]
 DtypeOption = Annotated[str, typer.Option(help="float32 or float64.")]
-SeedOption = Annotated[int, typer.Option(help="Seed of data order, weights and cases.")]
+SeedOption = Annotated[int, typer.Option(min=0, help="Seed of data order, weights and cases.")]
 
 
 @app.callback()
@@ -47,7 +47,9 @@ def check(
     batch_size: Annotated[int, typer.Option(help="Samples in a batch.")] = 32,
     learning_rate: Annotated[float, typer.Option(help="Step size of the training.")] = 0.2,
     cases: Annotated[int, typer.Option(help="With --data random: how many cases.")] = 1000,
-    case: Annotated[int | None, typer.Option(help="With --data random: only this case.")] = None,
+    case: Annotated[
+        int | None, typer.Option(min=0, help="With --data random: only this case.")
+    ] = None,
     seed: SeedOption = 0,
     mnist_path: Annotated[
         Path | None, typer.Option(help="Directory of MNIST's IDX files, or mnist.npz.")
@@ -172,7 +174,10 @@ def _progress(title: str, *, quiet: bool) -> Iterator[Callable[[int, int], None]
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    console = Console(stderr=True)
+    with Progress(
+        *columns, console=console, transient=True, disable=not console.is_terminal
+    ) as progress:
         task = progress.add_task(title, total=None)
         yield lambda done, total: progress.update(task, completed=done, total=total)
 

@@ -56,6 +56,7 @@ class DualArray(NDArrayOperatorsMixin):
         dtype: what the manual code is told, the model's; the arithmetic is the run's.
     """
 
+    runs_derivations = True
     __slots__ = ("dtype", "run", "tangents", "value")
 
     def __init__(self, value: Array, tangents: Array, run: Run, dtype: np.dtype[Any]) -> None:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+    from agreement.diagnosis import Diagnosis
+
 MANUAL = "manual"
 WIDTH = 120
 
@@ -26,12 +28,14 @@ class Report:
         verdicts: one for each tensor, view and witness (and check, once merged).
         rerun: a command that repeats the check, or "".
         checks: how many checks were merged.
+        facts: what else is known of the run. diagnoses: by tensor, why it disagrees.
     """
 
     verdicts: list[TensorVerdict] = field(default_factory=list)
     rerun: str = ""
     checks: int = 1
     facts: dict[str, Any] = field(default_factory=dict)
+    diagnoses: dict[str, Diagnosis] = field(default_factory=dict)
 
     @property
     def disagreements(self) -> list[TensorVerdict]:
@@ -85,6 +89,7 @@ class Report:
             rerun=self.rerun,
             checks=sum(r.checks for r in reports),
             facts=self.facts,
+            diagnoses={k: d for r in reversed(reports) for k, d in r.diagnoses.items()},
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -95,7 +100,7 @@ class Report:
             "counts": self.counts(),
             "unjudged": self.unjudged,
             "worst_ratio": self.worst_ratio,
-            "remarks": [remark(v) for v in self.disagreements],
+            "remarks": [self.remark(v) for v in one_per_tensor(self.disagreements)],
             "rerun": self.rerun,
             **self.facts,
             "tensors": [summarise(row) for row in self.rows()],
@@ -137,10 +142,15 @@ class Report:
         wide_console(file=stream).print(self.table())
         return "\n".join([stream.getvalue().rstrip(), self.conclusion()])
 
+    def remark(self, v: TensorVerdict) -> str:
+        """A disagreement in words, with its diagnosis where there is one."""
+        diagnosis = self.diagnoses.get(v.name)
+        return remark(v) if diagnosis is None else f"{remark(v)}\n{diagnosis}"
+
     def conclusion(self) -> str:
         """The outcome in words, with a remark for each fault that was located."""
         if self.any_disagreement:
-            lines = [remark(v) for v in _one_per_tensor(self.disagreements)]
+            lines = [self.remark(v) for v in one_per_tensor(self.disagreements)]
             if self.rerun:
                 lines.append(f"rerun: {self.rerun}")
             return "\n".join(lines)
@@ -230,5 +240,6 @@ def _floor_cell(row: list[TensorVerdict], view: View) -> str:
     return "zero" if floor is None else f"{floor:.1e}"
 
 
-def _one_per_tensor(verdicts: list[TensorVerdict]) -> list[TensorVerdict]:
+def one_per_tensor(verdicts: list[TensorVerdict]) -> list[TensorVerdict]:
+    """The first verdict on each tensor."""
     return list({v.name: v for v in reversed(verdicts)}.values())[::-1]

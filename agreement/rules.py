@@ -30,6 +30,8 @@ class Operand(Protocol):
     def exact(self) -> bool: ...
 
 
+TINIEST = float(np.finfo(np.float64).smallest_subnormal)
+
 Moved: TypeAlias = tuple[Array, Array]
 Rule: TypeAlias = Callable[..., Moved]
 
@@ -57,10 +59,13 @@ def multiply(a: Operand, b: Operand) -> Moved:
 
 
 def divide(a: Operand, b: Operand) -> Moved:
-    """e = (e_a + |v_a/v_b| e_b) / (|v_b| − e_b); without bound if the divisor may be 0."""
+    """e = (e_a + |v_a/v_b| e_b) / (|v_b| − e_b); without bound if the divisor may be 0.
+
+    A quotient that is too small for the centre is not 0: another division may follow.
+    """
     value = a.value / b.value
     smallest = np.abs(b.value) - b.error
-    error = (a.error + np.abs(value) * b.error) / smallest
+    error = (a.error + np.abs(value) * b.error) / smallest + TINIEST * (a.value != 0)
     return value, np.where(smallest > 0, error, np.inf)
 
 
@@ -70,15 +75,14 @@ def square(a: Operand) -> Moved:
 
 
 def power(a: Operand, b: Operand) -> Moved:
-    """a^p for an exact p: the derivative p a^(p−1), largest at an end of the interval.
+    """a^p for an exact p: |p| a^p / a, largest at the upper end if p ≥ 1, else at the lower.
 
     Without bound where the base may be 0 or negative, unless p is a whole number ≥ 1.
     """
     exponent = b.value
     value = np.power(a.value, exponent)
-    low, high = np.abs(a.value) - a.error, np.abs(a.value) + a.error
-    steepest = np.maximum(np.power(high, exponent - 1), np.power(np.maximum(low, 0), exponent - 1))
-    error = a.error * np.abs(exponent) * steepest
+    end = np.abs(a.value) + np.where(exponent >= 1, a.error, -a.error)
+    error = np.abs(exponent) * np.power(end, exponent) * (a.error / end)
     whole = (exponent >= 1) & (exponent == np.floor(exponent))
     usable = b.exact & (whole | (a.value - a.error > 0))
     return value, np.where(usable, np.where(a.error == 0, 0.0, error), np.inf)

@@ -39,7 +39,7 @@ def resolve(argument: str, given: object, base: type[T], members: Mapping[str, t
     """
     if isinstance(given, base):
         return given
-    if isinstance(given, type) and issubclass(given, base):
+    if isinstance(given, type) and given in members.values():
         return given()
     if isinstance(given, str):
         if given not in members:

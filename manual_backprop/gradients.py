@@ -23,7 +23,8 @@ def get_gradients_of_loss_wrt_weights(
 
     Works for every layer, activation and loss of this package. The loss's own gradient is
     taken at ``predictions``; everything below uses the model's forward pass on
-    ``images_batch``, which is run again if the latest one was on another batch.
+    ``images_batch``, which is run again if the latest one was on another batch. The weights
+    must not have changed since the predictions were made.
 
     Args:
         model: the model.

@@ -67,24 +67,35 @@ class Trace:
         return self.layers[-1].output
 
     def tensors(self) -> Iterator[tuple[TensorName, Array]]:
-        """Every tensor that exists, by name, in the order in which it is computed."""
-        for layer in self.layers:
+        """Every tensor that exists, by name, in the order in which it is computed.
+
+        A layer that stands in several places is told apart by place: dense_1[2] is the second
+        layer of the model. Its weights' gradients come with the last place to contribute.
+        """
+        labels = self._labels()
+        for layer, label in zip(self.layers, labels, strict=True):
             for name in FORWARD_TENSORS:
-                yield from _present(layer, name)
+                yield from _present(layer, label, name)
         if self.loss is not None:
             yield TensorName("", "loss"), self.loss
         gradients = dict(zip(self.gradient_names, self.gradients, strict=False))
-        owners = [name.layer for name in gradients]
-        remaining = {layer: owners.count(layer) for layer in owners}
-        for layer in reversed(self.layers):
+        first_place = {layer.name: place for place, layer in reversed([*enumerate(self.layers)])}
+        for place, layer in reversed([*enumerate(self.layers)]):
             for name in BACKWARD_TENSORS[:2]:
-                yield from _present(layer, name)
-            if remaining.pop(layer.name, 0):
+                yield from _present(layer, labels[place], name)
+            if first_place[layer.name] == place:
                 yield from ((k, v) for k, v in gradients.items() if k.layer == layer.name)
-            yield from _present(layer, BACKWARD_TENSORS[2])
+            yield from _present(layer, labels[place], BACKWARD_TENSORS[2])
+
+    def _labels(self) -> list[str]:
+        names = [layer.name for layer in self.layers]
+        return [
+            name if names.count(name) == 1 else f"{name}[{place}]"
+            for place, name in enumerate(names, start=1)
+        ]
 
 
-def _present(layer: LayerTrace, name: str) -> Iterator[tuple[TensorName, Array]]:
+def _present(layer: LayerTrace, label: str, name: str) -> Iterator[tuple[TensorName, Array]]:
     array = getattr(layer, name)
     if array is not None:
-        yield TensorName(layer.name, name), array
+        yield TensorName(label, name), array

@@ -53,8 +53,12 @@ def as_generator(argument: str, seed: object) -> np.random.Generator:
 
 
 def is_foreign(array: object) -> bool:
-    """True for arrays that follow NumPy's protocols but are not ``ndarray`` themselves."""
-    return not isinstance(array, np.ndarray | np.generic) and hasattr(array, "__array_ufunc__")
+    """True for array types made to run through the derivations: error-carrying, dual numbers.
+
+    They say so by the class attribute ``runs_derivations``; tensors and data frames, which
+    follow NumPy's protocols as well, are converted instead.
+    """
+    return bool(getattr(type(array), "runs_derivations", False))
 
 
 def as_numbers(argument: str, values: object) -> Array:

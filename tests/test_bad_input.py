@@ -5,15 +5,13 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 
-from agreement import check, cli
+from agreement import check
 from agreement.checking import check_training_step
 from manual_backprop import (
     SGD,
@@ -394,7 +392,6 @@ def test_an_unknown_reference_is_named_with_the_nearest(name: str) -> None:
     refused(lambda: check(make_model(), IMAGES, LABELS, against=[]), ValueError, "against: ")
 
 
-@pytest.mark.xfail(strict=True, reason="resolve_references iterates over whatever it is given")
 @pytest.mark.parametrize("against", [None, 5], ids=str)
 def test_references_that_are_no_names_are_named(against: object) -> None:
     """None or a number in the place of references is an error of ours."""
@@ -407,78 +404,3 @@ def test_a_distribution_for_the_sparse_loss_is_named() -> None:
     refused(lambda: get_gradients(make_model(), IMAGES, soft), ValueError, "labels: row 0")
     targets = CategoricalCrossentropy().prepare(np.full((5, 2), 0.5), np.zeros((5, 2)))
     assert np.array_equal(targets, np.full((5, 2), 0.5))
-
-
-# -- the command line ----------------------------------------------------------------------
-
-USAGES: dict[str, str] = {
-    "activation": "check --activation rleu",
-    "against": "check --against kera",
-    "against_empty": "check --against ,",
-    "batch_size": "check --batch-size 0",
-    "cases": "check --data random --cases 0",
-    "data": "check --data digit",
-    "dtype": "check --dtype float16",
-    "epochs": "check --epochs 0",
-    "epochs_text": "check --epochs two",
-    "extra": "check digits",
-    "layers": "check --layers 64,x",
-    "layers_misfit": "check --layers 63,10",
-    "learning_rate": "check --learning-rate -1",
-    "loss": "check --loss mean_square_error",
-    "loss_path": "check --loss-path fuse",
-    "mnist": "check --data mnist --mnist-path /nowhere/at/all",
-    "option": "check --nonsense",
-    "seed": "check --seed -1",
-    "verb": "chek",
-}
-
-
-# The progress bar writes an empty line when an error ends it, outside a terminal.
-BLANK_LINE = pytest.mark.xfail(strict=True, reason="cli._progress leaves an empty line on stderr")
-AFTER_THE_BAR = {
-    "activation",
-    "against",
-    "against_empty",
-    "batch_size",
-    "dtype",
-    "epochs",
-    "layers_misfit",
-    "learning_rate",
-    "loss",
-    "loss_path",
-    "mnist",
-    "seed",
-}
-
-
-@pytest.mark.parametrize(
-    "name",
-    [pytest.param(n, marks=[BLANK_LINE] if n in AFTER_THE_BAR else []) for n in sorted(USAGES)],
-)
-def test_bad_usage_is_one_line_and_status_two(
-    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Nothing on standard output, one line of ours on standard error, exit status 2."""
-    monkeypatch.setattr(sys, "argv", ["agreement", *USAGES[name].split()])
-    with pytest.raises(SystemExit) as caught:
-        cli.main()
-    printed = capsys.readouterr()
-    assert caught.value.code == 2
-    assert printed.out == ""
-    assert len(printed.err.splitlines()) == 1, printed.err
-    assert printed.err.startswith("agreement: ")
-
-
-@pytest.mark.parametrize(
-    "usage",
-    ["check --data digit", pytest.param("check --dtype float16", marks=BLANK_LINE)],
-)
-def test_bad_usage_of_the_program_is_one_line_and_status_two(usage: str) -> None:
-    """The same from a process of its own, as a shell sees it."""
-    command = [sys.executable, "-m", "agreement", *usage.split()]
-    result = subprocess.run(command, capture_output=True, text=True)
-    assert result.returncode == 2
-    assert result.stdout == ""
-    assert len(result.stderr.splitlines()) == 1, result.stderr
-    assert "Traceback" not in result.stderr

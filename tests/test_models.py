@@ -189,7 +189,6 @@ def test_a_layer_used_twice_collects_both_gradients(dtype: str) -> None:
     assert shared.names == ["dense_1", "dense_1", "dense_3"]
 
 
-@pytest.mark.xfail(strict=True, reason="judge_trace confuses the two places of one layer")
 @DTYPES
 def test_keras_agrees_on_a_layer_used_twice(dtype: str) -> None:
     """The tape adds up the two uses as well, within the derived bounds."""

@@ -1,0 +1,312 @@
+"""Why a step is wrong: explanations tried against the evidence, the best one first.
+
+The local view makes this possible: a step's inputs, its upstream gradient and the right result
+are known, so a candidate explanation predicts every number of the wrong result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from agreement.expectation import expect_end_to_end, expect_locally
+from agreement.explanations import (
+    BY_TENSOR,
+    Candidate,
+    Evidence,
+    factors,
+    loss_gradients,
+    rearrangements,
+)
+from agreement.opinion import DUAL, dual_local_trace, dual_trace
+from agreement.report import MANUAL
+from agreement.verdicts import TensorVerdict, Verdict, View, judge_trace
+from manual_backprop import NaiveSequential
+from manual_backprop.activations import ACTIVATIONS
+from manual_backprop.layers import has_steps
+from manual_backprop.losses import LOSSES, CrossEntropy, Loss
+from manual_backprop.trace import BACKWARD_TENSORS, TensorName, Trace
+from manual_backprop.typing import Array
+
+HALF_ROUNDOFF = float(np.finfo(np.float16).eps)
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """A named reason for a disagreement.
+
+    Attributes:
+        name: short and stable, for machines. sentence: for people, "… looks like: …".
+        residual: the largest |given − predicted| / bound: 0 fits perfectly, 1 just fits.
+    """
+
+    name: str
+    sentence: str
+    residual: float
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What is known about one disagreement beyond its numbers.
+
+    Attributes:
+        explanation: the best one; None where no known explanation fits.
+        side: whom the dual numbers side with, in words; "" where they were not asked.
+        look_at: the method or line of thought to look at.
+    """
+
+    explanation: Explanation | None
+    side: str
+    look_at: str
+
+    def __str__(self) -> str:
+        found = self.explanation
+        looks = f"{found.sentence} (residual {found.residual:.0e} of the bound)" if found else None
+        lines = [f"  looks like: {looks or 'no known explanation'}"]
+        lines += [f"  {line}" for line in (self.side, self.look_at) if line]
+        return "\n".join(lines)
+
+
+class Diagnostician:
+    """Diagnoses the disagreements of one check.
+
+    Args:
+        model, inputs, targets, loss: what was checked, as ``check`` prepared it.
+        traces: every witness's trace.
+    """
+
+    def __init__(
+        self,
+        model: NaiveSequential,
+        inputs: Array,
+        targets: Array,
+        loss: Loss,
+        traces: Mapping[str, Trace],
+    ) -> None:
+        self.parts = (model, inputs, targets, loss)
+        self.model, self.inputs, self.targets, self.loss = self.parts
+        self.traces = traces
+        self._dual_verdicts: list[TensorVerdict] | None = None
+
+    def diagnose(self, v: TensorVerdict) -> Diagnosis:
+        """Explain one disagreement."""
+        return Diagnosis(self.explain(v), self.side(v), self.look_at(v))
+
+    # -- who is wrong -----------------------------------------------------------------------
+
+    def side(self, v: TensorVerdict) -> str:
+        """Whom the dual numbers side with on this tensor."""
+        if v.witness == MANUAL:
+            return "the manual run differs from its own formula: state, order or precision"
+        if not v.tensor.startswith("grad_"):
+            return "the forward passes differ here first; gradients that build on it are not judged"
+        if v.witness == DUAL:
+            return "the dual numbers derive the manual forward code and disagree with its backward"
+        opinions = [
+            d
+            for d in self._opinions()
+            if (d.layer, d.tensor, d.view) == (v.layer, v.tensor, v.view)
+        ]
+        if not opinions:
+            return "the dual numbers have no opinion on this tensor"
+        if opinions[0].verdict is Verdict.DISAGREE:
+            return f"the dual numbers side with {v.witness}: the manual backward is wrong"
+        if opinions[0].is_evidence:
+            return (
+                f"the dual numbers side with the manual code: {v.witness} or its convention differs"
+            )
+        return "the dual numbers abstain: a kink, an overflow or a blunt bound"
+
+    def _opinions(self) -> list[TensorVerdict]:
+        if self._dual_verdicts is None:
+            whole = judge_trace(
+                dual_trace(*self.parts), expect_end_to_end(*self.parts), View.END_TO_END, DUAL
+            )
+            given = self.traces[MANUAL]
+            steps = dual_local_trace(self.model, given, self.targets, self.loss)
+            local = expect_locally(self.model, given, self.targets, self.loss)
+            self._dual_verdicts = whole + judge_trace(steps, local, View.LOCAL, DUAL)
+        return self._dual_verdicts
+
+    def look_at(self, v: TensorVerdict) -> str:
+        """The code to read."""
+        if v.layer == "":
+            return f"look at the loss: {type(self.loss).__name__}.forward"
+        place = self._place(v)
+        layer = self.model.layers[place]
+        kind = type(layer).__name__
+        at_loss = place == len(self.model.layers) - 1
+        if v.tensor == "grad_output":
+            return f"look at {type(self.loss).__name__}.backward"
+        if v.tensor == "grad_pre_activation" and at_loss and self._fused:
+            return f"look at {type(self.loss).__name__}.backward_from_logits"
+        if not has_steps(layer):
+            return f"look at {kind}.backward"
+        steps = {
+            "pre_activation": "affine",
+            "output": "activate",
+            "grad_pre_activation": f"backward_activation, or {layer.activation!r}'s backward",
+        }
+        return f"look at {kind}.{steps.get(v.tensor, 'backward_affine')}"
+
+    # -- why ------------------------------------------------------------------------------------
+
+    def explain(self, v: TensorVerdict) -> Explanation | None:
+        """The explanation that fits best within the bound, or None."""
+        evidence = self._evidence(v)
+        if evidence is None:
+            return None
+        bound = self._bound(v)
+        best: Explanation | None = None
+        for name, sentence, candidate in self._candidates(v, evidence):
+            residual = _residual(evidence.given, candidate, bound)
+            if residual <= 1 and (best is None or residual < best.residual / 2):
+                best = Explanation(name, sentence, residual)
+        return best or _by_pattern(evidence)
+
+    def _candidates(self, v: TensorVerdict, evidence: Evidence) -> Iterator[Candidate]:
+        at_loss = evidence.predictions is not None
+        with np.errstate(all="ignore"):
+            yield from factors(evidence)
+            if at_loss:
+                yield from loss_gradients(evidence)
+            elif v.tensor in BY_TENSOR:
+                yield from BY_TENSOR[v.tensor](evidence)
+            yield from rearrangements(evidence)
+
+    @property
+    def _fused(self) -> bool:
+        return self.traces[MANUAL].fused
+
+    def _place(self, v: TensorVerdict) -> int:
+        labels = self.traces[MANUAL]._labels()
+        names = [layer.name for layer in self.traces[MANUAL].layers]
+        return labels.index(v.layer) if v.layer in labels else names.index(v.layer)
+
+    def _given_trace(self, v: TensorVerdict) -> Trace:
+        return self.traces[MANUAL if v.witness == DUAL else v.witness]
+
+    def _expected(self, v: TensorVerdict) -> Any:
+        if v.view is View.LOCAL:
+            given = self._given_trace(v)
+            expected = expect_locally(self.model, given, self.targets, self.loss)
+        else:
+            expected = expect_end_to_end(*self.parts)
+        return dict(expected.tensors()).get(TensorName(v.layer, v.tensor))
+
+    def _bound(self, v: TensorVerdict) -> Array:
+        return self._expected(v).error
+
+    def _evidence(self, v: TensorVerdict) -> Evidence | None:
+        expected = self._expected(v)
+        if expected is None or v.note:
+            return None
+        name = TensorName(v.layer, v.tensor)
+        actual = dict(self.traces[v.witness].tensors()).get(name)
+        if v.witness == DUAL and v.view is View.LOCAL:
+            given = self.traces[MANUAL]
+            steps = dual_local_trace(self.model, given, self.targets, self.loss)
+            actual = dict(steps.tensors()).get(name)
+        if actual is None or np.shape(actual) != expected.shape:
+            return None
+        ours, theirs = expected.value, np.asarray(actual, np.float64)
+        if v.witness == MANUAL:
+            ours, theirs = theirs, ours
+        evidence = Evidence(given=ours, right=theirs)
+        self._add_step(evidence, v)
+        return evidence
+
+    def _add_step(self, evidence: Evidence, v: TensorVerdict) -> None:
+        """The step's own numbers, and at the loss the predictions and targets."""
+        if v.layer == "":
+            evidence.predictions = _wide(self.traces[MANUAL].predictions)
+            return
+        place = self._place(v)
+        layer, seen = self.model.layers[place], self._given_trace(v).layers[place]
+        for tensor in ("inputs", "pre_activation", "output", *BACKWARD_TENSORS[:2]):
+            if getattr(seen, tensor) is not None:
+                setattr(evidence, tensor, _wide(getattr(seen, tensor)))
+        evidence.W = _wide(getattr(layer, "W", None))
+        evidence.others = tuple(
+            (_wide(other.inputs), _wide(other.pre_activation), _wide(getattr(at, "W", None)))
+            for other, at in zip(self._given_trace(v).layers, self.model.layers, strict=True)
+            if at is not layer
+        )
+        activation = getattr(layer, "activation", None)
+        if activation is not None and activation.name in ACTIVATIONS:
+            evidence.activation = ACTIVATIONS[activation.name]()
+        last = place == len(self.model.layers) - 1
+        fused = v.tensor == "grad_pre_activation" and self._fused
+        if last and (v.tensor == "grad_output" or fused):
+            evidence.predictions = _wide(seen.output)
+            evidence.targets = _as_rows(self.targets, evidence.predictions)
+        self._set_right(evidence, v, seen)
+
+    def _set_right(self, evidence: Evidence, v: TensorVerdict, seen: Any) -> None:
+        """The right result from this library's own formulas, in float64, where that is known.
+
+        A reference's own numbers are rounded; these make the right explanation match exactly.
+        """
+        if v.view is not View.LOCAL or v.witness == MANUAL:
+            return
+        d, g = evidence.grad_pre_activation, evidence.grad_output
+        right: Array | None = None
+        if v.tensor == "grad_W" and evidence.inputs is not None and d is not None:
+            right = evidence.inputs.T @ d
+        elif v.tensor == "grad_b" and d is not None:
+            right = d.sum(axis=0)
+        elif v.tensor == "grad_inputs" and evidence.W is not None and d is not None:
+            right = d @ evidence.W.T
+        elif evidence.predictions is not None and self.loss.name in LOSSES:
+            own = LOSSES[self.loss.name]
+            loss: Any = own(self.loss.path) if issubclass(own, CrossEntropy) else own()
+            if self._fused and evidence.pre_activation is not None:
+                p = ACTIVATIONS["softmax"]().forward(evidence.pre_activation)
+                right = loss.backward_from_logits(p, self.targets)
+            else:
+                right = loss.backward(evidence.predictions, self.targets)
+        elif v.tensor == "grad_pre_activation" and evidence.activation is not None:
+            z = evidence.pre_activation
+            if z is not None and g is not None:
+                right = evidence.activation.backward(g, z, evidence.activation.forward(z))
+        if right is not None and right.shape == evidence.right.shape:
+            evidence.right = right
+
+
+def _by_pattern(e: Evidence) -> Explanation | None:
+    """Explanations that predict a pattern rather than numbers."""
+    with np.errstate(all="ignore"):
+        relative = np.abs(e.given - e.right) / np.abs(e.right)
+    relative = relative[np.isfinite(relative)]
+    wrong = np.abs(e.given - e.right) > np.abs(e.right) * 1e-7
+    if e.given.size > 1 and wrong.sum() == 1:
+        where = tuple(int(i) for i in np.argwhere(wrong)[0])
+        ratio = e.given[where] / e.right[where] - 1 if e.right[where] else np.inf
+        sentence = f"only the element {list(where)} is off, by a relative {ratio:.1e}"
+        return Explanation("one-element", sentence, 0.0)
+    if relative.size and relative.max() < 4 * HALF_ROUNDOFF:
+        sentence = f"off by relative {relative.max():.0e}: computed in a lower precision?"
+        return Explanation("lower-precision", sentence, 0.0)
+    return None
+
+
+def _residual(given: Array, candidate: Array, bound: Array) -> float:
+    if np.shape(candidate) != given.shape:
+        return np.inf
+    difference = np.abs(given - candidate)
+    with np.errstate(all="ignore"):
+        ratio = np.where(difference == 0, 0.0, difference / bound)
+    return float(np.nan_to_num(ratio, nan=np.inf).max(initial=0.0))
+
+
+def _wide(array: Any) -> Array | None:
+    return None if array is None else np.asarray(array, np.float64)
+
+
+def _as_rows(targets: Array, predictions: Array) -> Array:
+    if targets.ndim == 1:
+        return np.eye(predictions.shape[1])[targets]
+    return targets.astype(np.float64)
