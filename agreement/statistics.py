@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -63,13 +65,7 @@ class Statistics:
 
     def merge(self, other: Statistics) -> Statistics:
         """The statistics of both runs together."""
-        merged = Statistics(cases=self.cases + other.cases)
-        for name in ("verdicts", "zeros", "floors", "allclose", "compared"):
-            setattr(merged, name, getattr(self, name) + getattr(other, name))
-        merged.disagreeing = sorted(self.disagreeing + other.disagreeing)
-        merged.remarks = (self.remarks + other.remarks)[:KEPT_REMARKS]
-        merged.worst_ratio = max(self.worst_ratio, other.worst_ratio)
-        return merged
+        return combine([self, other])
 
     def count(self, verdict: Verdict, **group: str) -> int:
         """How many verdicts of one kind; narrowed by path=, kind= or view=."""
@@ -91,7 +87,7 @@ class Statistics:
         for index in sorted(bins):
             remaining -= bins[index]
             if remaining <= 0:
-                return 0.0 if index == _bin(0.0) else 10 ** ((index + 0.5) / BINS_PER_DECADE)
+                return _middle(index)
         return None
 
     @property
@@ -123,6 +119,68 @@ class Statistics:
             ],
             "remarks": self.remarks,
         }
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything, for a checkpoint; ``from_json`` gives it back exactly."""
+        floors: dict[tuple[str, str, str], dict[str, int]] = {group: {} for group in self.groups}
+        for (path, kind, view, index), n in self.floors.items():
+            floors[path, kind, view][str(index)] = n
+        return {
+            "cases": self.cases,
+            "groups": [
+                {
+                    "group": [str(part) for part in group],
+                    "verdicts": {
+                        str(v): self.verdicts[*group, str(v)]
+                        for v in Verdict
+                        if (*group, str(v)) in self.verdicts
+                    },
+                    "zero": self.zeros[group],
+                    "floors": floors[group],
+                }
+                for group in self.groups
+            ],
+            "allclose": dict(self.allclose),
+            "compared": dict(self.compared),
+            "disagreeing": self.disagreeing,
+            "remarks": self.remarks,
+            "worst_ratio": repr(float(self.worst_ratio)),  # JSON has no infinity
+        }
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> Statistics:
+        """The inverse of ``to_json``."""
+        found = cls(
+            cases=content["cases"],
+            allclose=Counter(content["allclose"]),
+            compared=Counter(content["compared"]),
+            disagreeing=list(content["disagreeing"]),
+            remarks=list(content["remarks"]),
+            worst_ratio=float(content["worst_ratio"]),
+        )
+        for entry in content["groups"]:
+            path, kind, view = entry["group"]
+            for verdict, n in entry["verdicts"].items():
+                found.verdicts[path, kind, view, verdict] = n
+            if entry["zero"]:
+                found.zeros[path, kind, view] = entry["zero"]
+            for index, n in entry["floors"].items():
+                found.floors[path, kind, view, int(index)] = n
+        return found
+
+
+def combine(parts: Iterable[Statistics]) -> Statistics:
+    """The statistics of several runs together; the first remarks are kept, in the given order."""
+    total = Statistics()
+    for part in parts:
+        total.cases += part.cases
+        for name in ("verdicts", "zeros", "floors", "allclose", "compared"):
+            getattr(total, name).update(getattr(part, name))
+        total.disagreeing += part.disagreeing
+        total.remarks += part.remarks[: KEPT_REMARKS - len(total.remarks)]
+        total.worst_ratio = max(total.worst_ratio, part.worst_ratio)
+    total.disagreeing.sort()
+    return total
 
 
 def summary_table(statistics: Statistics) -> Table:
@@ -179,6 +237,14 @@ def _bin(floor: float) -> int:
     if math.isinf(floor):
         return 1_000_000
     return math.floor(math.log10(floor) * BINS_PER_DECADE)
+
+
+def _middle(index: int) -> float:
+    """The floor that a bin stands for."""
+    exponent = (index + 0.5) / BINS_PER_DECADE
+    if index == _bin(0.0):
+        return 0.0
+    return math.inf if exponent > sys.float_info.max_10_exp else 10**exponent
 
 
 def _matches(key: tuple[Any, ...], group: dict[str, str]) -> bool:

@@ -7,10 +7,10 @@ r"""Comparing what was computed with what is expected and allowed, element by el
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -87,6 +87,14 @@ class TensorVerdict:
         return {**asdict(self), "worst": list(self.worst)}
 
 
+class Comparison(NamedTuple):
+    """One tensor to judge: what was computed, and what is expected and allowed."""
+
+    name: TensorName
+    actual: Array
+    expected: BoundedArray
+
+
 def judge_tensor(
     name: TensorName,
     actual: Array,
@@ -97,67 +105,92 @@ def judge_tensor(
     abstains: bool = False,
 ) -> TensorVerdict:
     """Judge one tensor by (1) to (3); a witness that ``abstains`` does so by NaN."""
-    value, error = expected.value, expected.error
-    size = value.size
-    scale = float(np.abs(value).max(initial=0.0))
-    zero = scale == 0.0
-    divisor = 1.0 if zero else scale
-    with np.errstate(all="ignore"):
-        floor = float(_median(error)) / divisor
-        largest_floor = float(error.max(initial=0.0)) / divisor
-    result = TensorVerdict(
-        name.layer,
-        name.tensor,
-        view,
-        witness,
-        Verdict.AGREE,
-        ratio=0.0,
-        floor=floor,
-        largest_floor=largest_floor,
-        zero=zero,
-        size=size,
-    )
-    if actual.shape != value.shape or size == 0:
-        result.verdict, result.ratio, result.outside = Verdict.DISAGREE, np.inf, size
-        result.note = f"has shape {actual.shape}, expected {value.shape}"
-        return result
+    (verdict,) = judge_tensors([Comparison(name, actual, expected)], view, witness, abstains)
+    return verdict
+
+
+def judge_tensors(
+    comparisons: Sequence[Comparison], view: View, witness: str, abstains: bool = False
+) -> list[TensorVerdict]:
+    """Judge many tensors at once: one pass over all their elements, laid end to end."""
+    fitting = [c for c in comparisons if c.expected.size and np.shape(c.actual) == c.expected.shape]
+    verdicts = dict(zip(map(id, fitting), _judge(fitting, view, witness, abstains), strict=True))
+    return [verdicts.get(id(c)) or _misshapen(c, view, witness) for c in comparisons]
+
+
+def _misshapen(c: Comparison, view: View, witness: str) -> TensorVerdict:
+    """Empty never equals anything, and neither does another shape."""
+    note = f"has shape {np.shape(c.actual)}, expected {c.expected.shape}"
+    return TensorVerdict(
+        *c.name, view, witness, Verdict.DISAGREE, np.inf, np.nan, np.nan, False,
+        c.expected.size, outside=max(c.expected.size, 1), note=note,
+    )  # fmt: skip
+
+
+def _judge(
+    comparisons: Sequence[Comparison], view: View, witness: str, abstains: bool
+) -> list[TensorVerdict]:
+    if not comparisons:
+        return []
+    sizes = [c.expected.size for c in comparisons]
+    ends = np.cumsum(sizes)
+    starts = ends - sizes
+    value = np.concatenate([c.expected.value.ravel() for c in comparisons])
+    error = np.concatenate([c.expected.error.ravel() for c in comparisons])
+    actual = np.concatenate([np.ravel(c.actual) for c in comparisons], dtype=np.float64)
     with np.errstate(all="ignore"):
         difference = np.abs(actual - value)
-        outside = ~(difference <= error)  # (1)
-        limited = expected.limited or not np.isinf(error).any()
-        if not limited:
-            outside &= ~np.isinf(error)
         if abstains:
             difference = np.where(np.isnan(actual), 0.0, difference)
-            outside &= ~np.isnan(actual)
-        if difference.any():
-            ratio = np.where(difference == 0, 0.0, difference / error)
-            ratio = np.where(np.isnan(ratio), np.where(outside, np.inf, 0.0), ratio)
-            result.ratio = float(ratio.max())
-    if outside.any():
-        result.verdict = Verdict.DISAGREE
-        result.outside = int(outside.sum())
-        flat = int(np.argmax(np.where(outside, np.where(np.isnan(difference), np.inf, ratio), -1)))
-        where = np.unravel_index(flat, value.shape)
-        result.worst = tuple(int(i) for i in where)
-        result.actual, result.expected = float(actual[where]), float(value[where])
-        result.allowed = float(error[where])
-    elif not limited:
-        result.verdict = Verdict.OVERFLOW
-    elif not zero and not floor <= BLUNT_FLOOR:
-        result.verdict = Verdict.BLUNT  # (3)
-    elif expected.smooth_error is not None and (difference > expected.smooth_error).any():
-        result.verdict = Verdict.KINK
-    return result
-
-
-def _median(values: Array) -> float:
-    """The upper median; cheaper than np.median, which matters at millions of small tensors."""
-    flat = values.ravel()
-    if flat.size == 0:
-        return 0.0
-    middle = flat.size // 2
-    return float(np.partition(flat, middle)[middle])
+        infinite = np.isinf(error)
+        outside = ~(difference <= error) & ~infinite  # (1)
+        ratio = np.where(difference == 0, 0.0, difference / error)
+        ratio = np.where(outside & np.isnan(difference), np.inf, ratio)
+        ratio[infinite] = 0.0
+        ratios = np.maximum.reduceat(ratio, starts)
+        scales = np.maximum.reduceat(np.abs(value), starts)
+        zeros = scales == 0
+        divisors = np.where(zeros, 1.0, scales)
+        ordered = error[np.lexsort((error, np.repeat(np.arange(len(sizes)), sizes)))]
+        floors = ordered[starts + np.asarray(sizes) // 2] / divisors  # (2), the upper median
+        largest_floors = ordered[ends - 1] / divisors
+    disagrees = np.logical_or.reduceat(outside, starts)
+    overflows = np.logical_or.reduceat(infinite, starts)
+    verdicts = []
+    for i, c in enumerate(comparisons):
+        verdict = Verdict.AGREE
+        part = slice(starts[i], ends[i])
+        if disagrees[i]:
+            verdict = Verdict.DISAGREE
+        elif overflows[i]:
+            verdict = Verdict.OVERFLOW
+        elif not zeros[i] and not floors[i] <= BLUNT_FLOOR:
+            verdict = Verdict.BLUNT  # (3)
+        elif c.expected.smooth_error is not None and np.any(
+            difference[part] > c.expected.smooth_error.ravel()
+        ):
+            verdict = Verdict.KINK
+        found = TensorVerdict(
+            c.name.layer,
+            c.name.tensor,
+            view,
+            witness,
+            verdict,
+            ratio=float(ratios[i]),
+            floor=float(floors[i]),
+            largest_floor=float(largest_floors[i]),
+            zero=bool(zeros[i]),
+            size=sizes[i],
+        )
+        if disagrees[i]:
+            flat = starts[i] + int(np.argmax(np.where(outside[part], ratio[part], -1.0)))
+            where = np.unravel_index(flat - starts[i], c.expected.shape)
+            found.outside = int(outside[part].sum())
+            found.worst = tuple(int(k) for k in where)
+            found.actual, found.expected = float(actual[flat]), float(value[flat])
+            found.allowed = float(error[flat])
+        verdicts.append(found)
+    return verdicts
 
 
 def judge_trace(actual: Trace, expected: Trace, view: View, witness: str) -> list[TensorVerdict]:
@@ -166,20 +199,17 @@ def judge_trace(actual: Trace, expected: Trace, view: View, witness: str) -> lis
     End to end, all that follows the first disagreement is marked as its consequence.
     """
     arrays = dict(actual.tensors())
-    verdicts = []
-    seen: list[Any] = []
-    disagreed = False
+    comparisons: list[Comparison] = []
     for name, wanted in _expected_tensors(expected):
-        if name not in arrays or any(wanted is other for other in seen):
-            continue
-        seen = [*seen[-1:], wanted]
-        array = np.asarray(arrays[name])
-        verdict = judge_tensor(name, array, wanted, view, witness, abstains=actual.abstains)
-        if verdict.verdict is Verdict.DISAGREE:
-            verdict.consequence = disagreed
-            disagreed = disagreed or view is View.END_TO_END
-        verdicts.append(verdict)
-    return verdicts + _judge_projections(actual, expected, view, witness)
+        if name in arrays and not (comparisons and comparisons[-1].expected is wanted):
+            comparisons.append(Comparison(name, np.asarray(arrays[name]), wanted))
+    verdicts = judge_tensors(comparisons, view, witness, actual.abstains)
+    verdicts += _judge_projections(actual, expected, view, witness)
+    if view is View.END_TO_END:
+        disagreeing = [v for v in verdicts if v.verdict is Verdict.DISAGREE]
+        for verdict in disagreeing[1:]:
+            verdict.consequence = True
+    return verdicts
 
 
 def _judge_projections(

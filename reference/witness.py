@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
@@ -131,10 +133,24 @@ def one_training_step(
     twin.assign(model.weights)
     labels = targets.reshape(-1, 1) if targets.ndim == 1 else targets
     result = twin.call(tf.constant(inputs), tf.constant(labels))
-    optimizer = keras.optimizers.SGD(learning_rate)
     trainable = [w for layer in twin.layers for w in layer.trainable_weights]
+    with _floatx(architecture.dtype):
+        optimizer = keras.optimizers.SGD(learning_rate)
+        optimizer.build(trainable)
     optimizer.apply_gradients(zip(result["grad_weights"], trainable, strict=True))
     return result["loss"].numpy(), [variable.numpy() for variable in twin.variables]
+
+
+@contextlib.contextmanager
+def _floatx(dtype: str) -> Iterator[None]:
+    """Let Keras keep a learning rate in the model's dtype, not in float32 whatever the model."""
+    _, keras = frameworks()
+    before = keras.config.floatx()
+    keras.config.set_floatx(dtype)
+    try:
+        yield
+    finally:
+        keras.config.set_floatx(before)
 
 
 def versions() -> dict[str, str]:

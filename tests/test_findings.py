@@ -45,6 +45,12 @@ def test_xla_gradient_of_tiny_probabilities_is_nan() -> None:
     assert np.isnan(compiled).all(), MENDED.format(2)
 
 
+def test_a_learning_rate_is_kept_in_floatx() -> None:
+    """Finding 4: an optimizer for float64 weights steps with a float32 learning rate."""
+    _, keras = frameworks()
+    assert keras.optimizers.SGD(0.2).learning_rate.dtype == "float32", MENDED.format(4)
+
+
 @pytest.mark.parametrize("loss", ["mean_squared_error", CategoricalCrossentropy()])
 def test_the_judge_calls_the_first_finding_an_overflow(loss: object) -> None:
     """Where XLA gives NaN by finding 1 the bound is infinite, and nothing disagrees."""

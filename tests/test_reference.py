@@ -1,0 +1,134 @@
+"""The twins are what they claim to be: real Keras parts, every mode, every path."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import reference
+from agreement.checking import check_training_step, manual_trace
+from manual_backprop import (
+    ACTIVATIONS,
+    CategoricalCrossentropy,
+    NaiveDense,
+    NaiveSequential,
+    SparseCategoricalCrossentropy,
+)
+from manual_backprop.losses import LOSSES, Loss
+from reference import MODES
+from reference.frameworks import frameworks
+
+SIZES, BATCH = (4, 5, 3), 6
+ENTROPIES = [SparseCategoricalCrossentropy, CategoricalCrossentropy]
+
+
+def make_model(hidden: str = "relu", last: str = "softmax", dtype: str = "float32"):
+    generator = np.random.default_rng(0)
+    draw = {"kernel_initializer": "glorot_uniform", "dtype": dtype, "seed": generator}
+    return NaiveSequential([NaiveDense(4, 5, hidden, **draw), NaiveDense(5, 3, last, **draw)])
+
+
+def make_batch(loss: Loss, dtype: str = "float32"):
+    generator = np.random.default_rng(1)
+    inputs = generator.normal(size=(BATCH, SIZES[0])).astype(dtype)
+    labels = generator.integers(0, SIZES[-1], BATCH)
+    return inputs, loss.prepare(labels, np.zeros((BATCH, SIZES[-1]), dtype))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("activation", sorted(ACTIVATIONS))
+def test_the_split_twin_gives_what_dense_with_an_activation_gives(
+    activation: str, dtype: str
+) -> None:
+    """A linear Dense and an activation have the gradients of Dense(activation=…), bit for bit."""
+    tf, keras = frameworks()
+    model, loss = make_model(activation, activation, dtype), LOSSES["mean_squared_error"]()
+    inputs, targets = make_batch(loss, dtype)
+    found = reference.trace(model, inputs, targets, loss, MODES["keras"])
+    layers = [
+        keras.layers.Dense(layer.output_size, activation=activation, dtype=dtype)
+        for layer in model.layers
+    ]
+    x = tf.constant(inputs)
+    twin = keras.Sequential(layers)
+    twin.build(x.shape)
+    twin.set_weights(model.weights)
+    with tf.GradientTape() as tape:
+        predictions = twin(x)
+        value = keras.losses.MeanSquaredError(dtype=dtype)(tf.constant(targets), predictions)
+    gradients = tape.gradient(value, twin.trainable_variables)
+    assert np.array_equal(found.predictions, predictions.numpy())
+    assert np.array_equal(found.loss, value.numpy())
+    for ours, theirs in zip(found.gradients, gradients, strict=True):
+        assert np.array_equal(ours, theirs.numpy())
+
+
+@pytest.mark.parametrize("mode", sorted(MODES))
+@pytest.mark.parametrize("loss_class", ENTROPIES)
+def test_each_path_is_selectable_and_recorded(loss_class: type, mode: str) -> None:
+    """The fused path has no gradient with respect to the probabilities; the plain one has."""
+    model = make_model()
+    for path, fused in (("fused", True), ("probabilities", False), ("auto", True)):
+        loss = loss_class(path)
+        inputs, targets = make_batch(loss)
+        found = reference.trace(model, inputs, targets, loss, MODES[mode])
+        ours = manual_trace(model, inputs, targets, loss)
+        assert found.fused is ours.fused is fused
+        for trace in (found, ours):
+            assert (trace.layers[-1].grad_output is None) is fused
+
+
+def test_every_mode_fills_the_same_trace() -> None:
+    """Manual code and all modes give the same tensors, of the same names, shapes and dtype."""
+    loss = SparseCategoricalCrossentropy("probabilities")
+    model = make_model()
+    inputs, targets = make_batch(loss)
+    wanted = [(n, t.shape) for n, t in manual_trace(model, inputs, targets, loss).tensors()]
+    for mode in MODES.values():
+        for any_shape in (False, True):
+            found = reference.trace(model, inputs, targets, loss, mode, any_shape=any_shape)
+            assert [(name, tensor.shape) for name, tensor in found.tensors()] == wanted
+            assert {tensor.dtype.name for _, tensor in found.tensors()} == {"float32"}
+
+
+def test_one_traced_function_serves_every_shape() -> None:
+    """In graph mode other sizes of the same architecture trace nothing anew."""
+    from reference.witness import _open_twin
+
+    loss = SparseCategoricalCrossentropy()
+    for size in (2, 3, 7):
+        model = NaiveSequential([NaiveDense(size, size, "tanh"), NaiveDense(size, 3, "softmax")])
+        inputs = np.ones((size, size), np.float32)
+        targets = np.zeros(size, np.int64)
+        before = _open_twin.cache_info().misses
+        reference.trace(model, inputs, targets, loss, MODES["keras-graph"], any_shape=True)
+        assert (_open_twin.cache_info().misses > before) is (size == 2)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("loss_name", sorted(LOSSES))
+def test_a_training_step_agrees_with_keras_optimizers_sgd(loss_name: str, dtype: str) -> None:
+    """Weights after forward, backward and update lie within their bounds in every mode."""
+    model, loss = make_model(dtype=dtype), LOSSES[loss_name]()
+    inputs, targets = make_batch(loss, dtype)
+    before = [w.copy() for w in model.weights]
+    report = check_training_step(model, inputs, targets, loss=loss, learning_rate=0.05)
+    assert not report.any_disagreement, report.conclusion()
+    assert {v.witness for v in report.verdicts} == {"manual", *MODES}
+    assert all(np.array_equal(w, b) for w, b in zip(model.weights, before, strict=True))
+
+
+def test_the_judge_loads_no_framework_until_it_is_asked_for_one() -> None:
+    """Importing agreement and reference, and a check by dual numbers, load no TensorFlow."""
+    program = """
+import sys, numpy as np
+import agreement, reference
+from manual_backprop import NaiveDense, NaiveSequential
+model = NaiveSequential([NaiveDense(3, 2, "softmax")])
+assert agreement.check(model, np.eye(3), [0, 1, 0], against=["dual"]).agrees
+assert not {"tensorflow", "keras", "sklearn", "rich"} & set(sys.modules), sys.modules.keys()
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
