@@ -303,7 +303,9 @@ class BoundedArray(NDArrayOperatorsMixin):
             error = a.error.max(axis=axis, keepdims=keepdims)
             return value, error, np.abs(value) + error
 
-        return self._evaluate(compute, self)
+        result = self._evaluate(compute, self)
+        result.exact = self.exact
+        return result
 
     def min(self, axis: Any = None, *, keepdims: bool = False, **other: Any) -> BoundedArray:
         """As ndarray.min: 1-Lipschitz, and no rounding."""
@@ -441,7 +443,8 @@ class BoundedArray(NDArrayOperatorsMixin):
                     error = m = (x.error + gamma * full_x) @ full_y
                     if not y.exact:
                         error = m + m_x @ y.error
-                m = m / gamma  # cheap and large enough
+                # cheap and large enough; |v| is for products that γ would underflow
+                m = np.abs(value) + m / gamma
                 if not np.maximum.reduce(m, axis=None, initial=0.0) <= precision.largest:
                     m = full_x @ full_y  # the sharp one
             flushed = np.minimum(m, terms * precision.smallest_normal)  # (2)

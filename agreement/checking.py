@@ -3,27 +3,39 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from agreement.bounded import bounded
-from agreement.diagnosis import Diagnostician
+from agreement.bounded import BoundedArray, bounded
+from agreement.diagnosis import Diagnosis, Diagnostician
 from agreement.expectation import bounded_copy, expect_end_to_end, expect_locally
+from agreement.foreign import OURS, Layout, SumOverSamples
 from agreement.opinion import DUAL, dual_local_trace, dual_trace
 from agreement.precision import precision_of
 from agreement.report import MANUAL, Report, one_per_tensor
-from agreement.verdicts import TensorVerdict, View, judge_tensor, judge_trace
+from agreement.verdicts import (
+    Comparison,
+    TensorVerdict,
+    View,
+    judge_tensor,
+    judge_tensors,
+    judge_trace,
+)
 from manual_backprop import SGD, NaiveSequential, losses
 from manual_backprop.catalogue import unknown_name
 from manual_backprop.gradients import compute_trace
 from manual_backprop.losses import Loss
-from manual_backprop.trace import Trace
+from manual_backprop.optimizers import Optimizer
+from manual_backprop.trace import TensorName, Trace
 from manual_backprop.typing import Array
 from manual_backprop.validation import as_finite
 from reference.modes import MODES
 
 DEFAULT_AGAINST = ("keras", "keras-graph", "keras-xla")
+# The witness that gradients computed elsewhere are.
+GIVEN = "gradients"
 
 
 class AgreementError(AssertionError):
@@ -40,7 +52,9 @@ def check(
     labels: Array,
     *,
     loss: object = "sparse_categorical_crossentropy",
-    against: str | Sequence[str] = DEFAULT_AGAINST,
+    against: str | Sequence[str] | None = None,
+    gradients: Sequence[Array] | None = None,
+    layout: Layout = OURS,
 ) -> Report:
     """Judge a model's hand-written backward pass on one batch, tensor by tensor.
 
@@ -51,21 +65,75 @@ def check(
         inputs: (batch, features), finite. labels: see the loss's ``prepare``.
         loss: the name of a loss or a :class:`~manual_backprop.losses.Loss`.
         against: the references: "keras" (eager), "keras-graph", "keras-xla", and "dual",
-            the dual numbers, which need no framework.
+            the dual numbers, which need no framework. All three of Keras by default, and none
+            with ``gradients``.
+        gradients: gradients that another program computed, one for each of ``model.weights``
+            in that order; judged end to end, as the witness "gradients".
+        layout: how inputs, labels and gradients are laid out, and whether the gradients are
+            those of the mean or of the sum; see :class:`~agreement.foreign.Layout`.
 
     Raises:
         ValueError, TypeError: naming the argument that cannot be used, and why.
     """
-    names = resolve_references(against)
+    if gradients is None:
+        names = resolve_references(DEFAULT_AGAINST if against is None else against)
+    else:
+        names = resolve_references(against) if against else []
     chosen = losses.get(loss)
+    if layout != OURS:
+        inputs, labels = layout.as_rows("inputs", inputs), layout.as_rows("labels", labels)
     checked, targets = prepare(model, inputs, labels, chosen)
-    traces = gather_traces(model, checked, targets, chosen, names)
-    report = Report(judge_traces(model, checked, targets, chosen, traces))
+    given = None if gradients is None else layout.as_gradients(gradients, model.weights)
+    return report_on(
+        model, checked, targets, chosen, names, gradients=given, reduction=layout.reduction
+    )
+
+
+def report_on(
+    model: NaiveSequential,
+    inputs: Array,
+    targets: Array,
+    loss: Loss,
+    against: Sequence[str],
+    *,
+    gradients: Sequence[Array] | None = None,
+    reduction: str = "mean",
+    any_shape: bool = False,
+) -> Report:
+    """As ``check``, for arguments that have been checked; ``against`` may be empty."""
+    parts = (model, inputs, targets, loss)
+    traces = gather_traces(*parts, against, any_shape=any_shape)
+    witnesses = [*traces, *([] if gradients is None else [GIVEN])]
+    report = Report(judge_traces(*parts, traces), required_of(witnesses, model.gradient_names))
+    if gradients is not None:
+        report.verdicts += judge_gradients(*parts, gradients, reduction)
     if report.any_disagreement:
-        expert = Diagnostician(model, checked, targets, chosen, traces)
+        expert = Diagnostician(*parts, traces)
         for v in one_per_tensor(report.disagreements):
-            report.diagnoses[v.name] = expert.diagnose(v)
+            if v.witness == GIVEN:
+                assert gradients is not None
+                found = _diagnose_given(v, parts, traces[MANUAL], gradients, reduction)
+                report.diagnoses[v.name] = found
+            else:
+                report.diagnoses[v.name] = expert.diagnose(v)
     return report
+
+
+def _diagnose_given(
+    v: TensorVerdict,
+    parts: tuple[NaiveSequential, Array, Array, Loss],
+    manual: Trace,
+    gradients: Sequence[Array],
+    reduction: str,
+) -> Diagnosis:
+    """Explain a given gradient as if the manual run had computed it; its code is not at hand."""
+    model, inputs, targets, loss = parts
+    trace = dataclasses.replace(manual, gradients=list(gradients))
+    expert = Diagnostician(
+        model, inputs, targets, _differentiated(loss, reduction), {MANUAL: trace}
+    )
+    explanation = expert.explain(dataclasses.replace(v, witness=MANUAL))
+    return Diagnosis(explanation, side="", look_at="")
 
 
 def assert_agreement(
@@ -74,10 +142,14 @@ def assert_agreement(
     labels: Array,
     *,
     loss: object = "sparse_categorical_crossentropy",
-    against: str | Sequence[str] = DEFAULT_AGAINST,
+    against: str | Sequence[str] | None = None,
+    gradients: Sequence[Array] | None = None,
+    layout: Layout = OURS,
 ) -> Report:
     """As ``check``, but raise ``AgreementError`` (an ``AssertionError``) unless it agrees."""
-    report = check(model, inputs, labels, loss=loss, against=against)
+    report = check(
+        model, inputs, labels, loss=loss, against=against, gradients=gradients, layout=layout
+    )
     if not report.agrees:
         raise AgreementError(report)
     return report
@@ -90,23 +162,24 @@ def check_training_step(
     *,
     loss: object = "sparse_categorical_crossentropy",
     learning_rate: float = 1e-3,
+    optimizer: Optimizer | None = None,
     against: str | Sequence[str] = DEFAULT_AGAINST,
 ) -> Report:
     """Judge one whole training step: the weights after forward, backward and SGD update.
 
     The model is not changed; the arguments are those of ``check``, and the references update
-    with ``keras.optimizers.SGD``.
+    with ``keras.optimizers.SGD``. Another manual ``optimizer`` than ours can be judged.
     """
     # Imported here: what needs no framework must not load one.
     import reference
 
     names = [name for name in resolve_references(against) if name != DUAL]
-    chosen, optimizer = losses.get(loss), SGD(learning_rate)
+    chosen, update = losses.get(loss), optimizer or SGD(learning_rate)
     checked, targets = prepare(model, inputs, labels, chosen)
 
     def stepped(subject: NaiveSequential, batch: Array) -> list[Array]:
         compute_trace(subject, batch, targets, chosen)
-        optimizer.apply(subject.gradients, subject.weights)
+        update.apply(subject.gradients, subject.weights)
         return subject.weights
 
     expected = stepped(bounded_copy(model), bounded(checked, precision_of(model.dtype)))
@@ -115,14 +188,22 @@ def check_training_step(
         _, updated[name] = reference.one_training_step(
             model, checked, targets, chosen, learning_rate, reference.MODES[name]
         )
-    updates = [name._replace(tensor=f"{name.tensor} after a step") for name in model.weight_names]
-    return Report(
-        [
-            judge_tensor(name, actual, wanted, View.END_TO_END, witness)
-            for witness, weights in updated.items()
-            for name, actual, wanted in zip(updates, weights, expected, strict=True)
+    updates = [name._replace(tensor=f"{name.tensor} update") for name in model.weight_names]
+    verdicts = []
+    for witness, weights in updated.items():
+        # Judged is the change: beside a large weight a wrong step would not be seen.
+        comparisons = [
+            Comparison(
+                name,
+                actual - before.astype(np.float64),
+                BoundedArray(wanted.value - before, wanted.error, wanted.precision),
+            )
+            for name, actual, wanted, before in zip(
+                updates, weights, expected, model.weights, strict=True
+            )
         ]
-    )
+        verdicts += judge_tensors(comparisons, View.END_TO_END, witness)
+    return Report(verdicts, required_of(updated, updates))
 
 
 def prepare(model: object, inputs: Array, labels: Array, loss: Loss) -> tuple[Array, Array]:
@@ -194,6 +275,45 @@ def judge_traces(
         local = expect_locally(model, given, targets, loss)
         verdicts += judge_trace(steps, local, View.LOCAL, name)
     return verdicts
+
+
+def required_of(
+    witnesses: Iterable[str], names: Sequence[TensorName]
+) -> frozenset[tuple[str, str]]:
+    """Every witness with every tensor, as ``Report.required``."""
+    return frozenset((witness, str(name)) for witness in witnesses for name in names)
+
+
+def judge_gradients(
+    model: NaiveSequential,
+    inputs: Array,
+    targets: Array,
+    loss: Loss,
+    gradients: Sequence[Array],
+    reduction: str = "mean",
+) -> list[TensorVerdict]:
+    """Judge gradients that another program computed, end to end.
+
+    Each is judged on its own: no other is computed from it, so none explains another.
+    """
+    expected = expect_end_to_end(model, inputs, targets, _differentiated(loss, reduction))
+    precision = precision_of(model.dtype)
+    return [
+        judge_tensor(
+            name,
+            given,
+            wanted if isinstance(wanted, BoundedArray) else bounded(wanted, precision),
+            View.END_TO_END,
+            GIVEN,
+        )
+        for name, given, wanted in zip(
+            expected.gradient_names, gradients, expected.gradients, strict=True
+        )
+    ]
+
+
+def _differentiated(loss: Loss, reduction: str) -> Loss:
+    return SumOverSamples(loss) if reduction == "sum" else loss
 
 
 def resolve_references(against: str | Sequence[str]) -> list[str]:

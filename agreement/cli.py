@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -23,6 +24,9 @@ app = typer.Typer(
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else.")]
 DtypeOption = Annotated[str, typer.Option(help="float32 or float64.")]
 SeedOption = Annotated[int, typer.Option(min=0, help="Seed of data order, weights and cases.")]
+LargestOption = Annotated[
+    int, typer.Option(min=1, help="The most that a case file may hold unpacked, in MiB.")
+]
 
 
 @app.callback()
@@ -60,7 +64,7 @@ def check(
 
     With --data random: judge many random networks instead of training one.
     """
-    references = [name.strip() for name in against.split(",") if name.strip()]
+    references = _names(against)
     if data == "random":
         indices = range(cases) if case is None else [case]
         _check_random(indices, seed, dtype, references, as_json)
@@ -116,8 +120,6 @@ def _check_random(
 ) -> None:
     from agreement.checking import resolve_references
     from agreement.random_check import Settings, run_cases
-    from agreement.report import wide_console
-    from agreement.statistics import summary_lines, summary_table
     from manual_backprop.validation import as_count, as_dtype
 
     as_count("--cases", len(indices))
@@ -125,17 +127,110 @@ def _check_random(
     with _progress("judging random cases", quiet=as_json) as advance_to:
         done = iter(range(1, len(indices) + 1))
         statistics = run_cases(settings, indices, lambda: advance_to(next(done), len(indices)))
-    if as_json:
-        print(json.dumps(statistics.to_dict(), indent=1))
-    else:
-        wide_console().print(summary_table(statistics))
-        print("\n".join(summary_lines(statistics)))
+    _print_statistics(statistics, as_json)
+    if not as_json:
         for index in statistics.disagreeing[:1]:
             print(
                 f"rerun: agreement check --data random --seed {seed} --dtype {dtype} "
                 f"--against {','.join(references)} --case {index}"
             )
     raise typer.Exit(1 if statistics.disagreeing else 0)
+
+
+@app.command("check-file")
+def check_file(
+    case: Annotated[Path, typer.Argument(help="A case file with gradients.")],
+    against: Annotated[
+        str, typer.Option(help="References to ask as well, with commas; none by default.")
+    ] = "",
+    largest: LargestOption = 1024,
+    as_json: JsonOption = False,
+) -> None:
+    """Judge gradients that any program computed and stored in a case file."""
+    from agreement import casefile
+
+    report = casefile.check_file(case, _names(against), largest=largest << 20)
+    _print_report(report, as_json)
+
+
+@app.command()
+def replay(
+    case: Annotated[Path, typer.Argument(help="A case file, such as a campaign writes.")],
+    against: Annotated[
+        str | None, typer.Option(help="References, with commas; those in the file by default.")
+    ] = None,
+    largest: LargestOption = 1024,
+    as_json: JsonOption = False,
+) -> None:
+    """Run a case file again."""
+    from agreement import casefile
+
+    names = None if against is None else _names(against)
+    _print_report(casefile.replay(case, names, largest=largest << 20), as_json)
+
+
+@app.command()
+def campaign(
+    cases: Annotated[int, typer.Option(help="How many cases.")] = 10_000,
+    jobs: Annotated[int, typer.Option(help="How many processes.")] = 1,
+    dtype: DtypeOption = "float32",
+    against: Annotated[str, typer.Option(help="References, with commas.")] = "keras-graph",
+    seed: SeedOption = 0,
+    directory: Annotated[
+        Path | None, typer.Option(help="For the checkpoint and failures; named after the settings.")
+    ] = None,
+    scheduler: Annotated[
+        str | None, typer.Option(help="Address of a Dask scheduler, in place of --jobs.")
+    ] = None,
+    chunk: Annotated[int, typer.Option(help="Cases handed out and checkpointed at a time.")] = 500,
+    as_json: JsonOption = False,
+) -> None:
+    """Judge very many random networks in parallel; interrupted, the same command continues."""
+    from agreement.campaign import default_directory, failure_path, run_campaign
+    from agreement.checking import resolve_references
+    from agreement.random_check import Settings
+    from manual_backprop.validation import as_dtype
+
+    settings = Settings(seed, as_dtype(dtype).name, tuple(resolve_references(_names(against))))
+    place = default_directory(settings) if directory is None else directory
+    how: dict[str, Any] = {"jobs": jobs, "scheduler": scheduler, "chunk": chunk}
+    try:
+        with _progress("judging random cases", quiet=as_json) as advance_to:
+            statistics = run_campaign(settings, cases, place, **how, advance=advance_to)
+    except KeyboardInterrupt:
+        raise typer.Exit(_fail("interrupted; the same command continues")) from None
+    _print_statistics(statistics, as_json)
+    written = [path for i in statistics.disagreeing if (path := failure_path(place, i)).exists()]
+    if written and not as_json:
+        print(f"rerun: agreement replay {written[0]}")
+    raise typer.Exit(1 if statistics.disagreeing else 0)
+
+
+def _print_report(report: Any, as_json: bool) -> None:
+    from agreement.report import wide_console
+
+    if as_json:
+        print(json.dumps(report.to_dict(), indent=1))
+    else:
+        wide_console().print(report.table())
+        print(report.conclusion())
+    raise typer.Exit(report.exit_status)
+
+
+def _print_statistics(statistics: Any, as_json: bool) -> None:
+    from agreement.report import jsonable, wide_console
+    from agreement.statistics import summary_lines, summary_table
+
+    if as_json:
+        print(json.dumps(jsonable(statistics.to_dict()), indent=1))
+    else:
+        wide_console().print(summary_table(statistics))
+        print("\n".join(summary_lines(statistics)))
+
+
+def _names(text: str) -> list[str]:
+    """Names with commas between them."""
+    return [name.strip() for name in text.split(",") if name.strip()]
 
 
 def _sizes(text: str) -> tuple[int, ...]:
@@ -171,6 +266,7 @@ def _progress(title: str, *, quiet: bool) -> Iterator[Callable[[int, int], None]
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
@@ -178,8 +274,17 @@ def _progress(title: str, *, quiet: bool) -> Iterator[Callable[[int, int], None]
     with Progress(
         *columns, console=console, transient=True, disable=not console.is_terminal
     ) as progress:
-        task = progress.add_task(title, total=None)
-        yield lambda done, total: progress.update(task, completed=done, total=total)
+        task = progress.add_task(title, total=None, rate="")
+        first: list[int] = []
+        started = time.perf_counter()
+
+        def advance_to(done: int, total: int) -> None:
+            first[:] = first or [done]  # what an earlier run has done says nothing of the rate
+            rate = (done - first[0]) / max(time.perf_counter() - started, 1e-9)
+            shown = f"{rate:.0f}/s" if rate else ""
+            progress.update(task, completed=done, total=total, rate=shown)
+
+        yield advance_to
 
 
 def main() -> None:

@@ -24,6 +24,9 @@ from manual_backprop.special import FUNCTIONS as SPECIAL
 from manual_backprop.typing import Array
 
 
+SMALLEST_DOUBLE = float(np.finfo(np.float64).smallest_subnormal)
+
+
 @dataclass
 class Run:
     """One run of forward code on dual numbers.
@@ -61,6 +64,9 @@ class DualArray(NDArrayOperatorsMixin):
 
     def __init__(self, value: Array, tangents: Array, run: Run, dtype: np.dtype[Any]) -> None:
         self.value = np.asarray(value, dtype=run.work)
+        if run.work.itemsize > np.dtype(np.float64).itemsize:
+            # A wider exponent range would keep what every float64 evaluation rounds to 0.
+            self.value = np.where(np.abs(self.value) < SMALLEST_DOUBLE, 0, self.value)
         self.tangents = tangents
         self.run = run
         self.dtype = dtype

@@ -65,18 +65,20 @@ def expect_locally(model: NaiveSequential, witness: Trace, targets: Array, loss:
     _loss(expected, witness, _as_operands(targets, loss), loss, exact)
     shared = len(subject.distinct_layers) < len(places)
     totals: dict[str, list[Any]] = {}
+    unknown: set[str] = set()  # layers without a gradient to start from
     for layer, seen, wanted in reversed(places):
         if shared:
             _forward(layer, seen, wanted, exact)
         if not _backward(layer, seen, wanted, exact):
-            totals[wanted.name] = []
-            continue
-        if wanted.name in totals:
-            pairs = zip(totals[wanted.name], layer.gradients, strict=False)
+            unknown.add(wanted.name)
+        elif wanted.name in totals:
+            pairs = zip(totals[wanted.name], layer.gradients, strict=True)
             totals[wanted.name] = [above + here for above, here in pairs]
         else:
             totals[wanted.name] = layer.gradients
-    if all(totals.values()):
+    if unknown:
+        expected.gradient_names = []
+    else:
         expected.gradients = [g for name in subject.distinct_layers for g in totals[name]]
     return expected
 

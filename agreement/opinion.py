@@ -89,15 +89,28 @@ class _Directions:
         run = Run(self.work)
         with np.errstate(all="ignore"):
             found = passes(run).tangents
-            if run.met:
-                other = passes(Run(self.work, other_way=True)).tangents
-                scale = np.abs(found).max(initial=0.0) + np.abs(other).max(initial=0.0)
-                same = np.abs(found - other) <= np.sqrt(np.finfo(np.float64).eps) * scale
-                found = np.where(same, found, np.nan)
-        return {
-            subject: _narrow(found[first : first + len(directions)])
-            for subject, (first, directions) in self.blocks.items()
-        }
+            other = passes(Run(self.work, other_way=True)).tangents if run.met else None
+        gradients = {}
+        for subject, (first, directions) in self.blocks.items():
+            block = slice(first, first + len(directions))
+            gradient = _narrow(found[block])
+            if other is not None:
+                gradient = _where_same(gradient, _narrow(other[block]))
+            gradients[subject] = gradient
+        return gradients
+
+
+def _where_same(one: Array, other: Array) -> Array:
+    """The first where the two differ by rounding at most, NaN elsewhere.
+
+    Rounding is a share of the number itself, or a far smaller one of the largest beside it,
+    from which it may be left over by cancellation.
+    """
+    eps = float(np.finfo(np.float64).eps)
+    with np.errstate(all="ignore"):
+        size = np.abs(one) + np.abs(other)
+        same = np.abs(one - other) <= np.maximum(np.sqrt(eps) * size, 64 * eps * size.max())
+    return np.where(same, one, np.nan)
 
 
 def _narrow(array: Any) -> Any:

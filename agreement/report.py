@@ -26,12 +26,15 @@ class Report:
 
     Attributes:
         verdicts: one for each tensor, view and witness (and check, once merged).
+        required: (witness, tensor) pairs that must be judged for the report to agree: every
+            witness on every weight's gradient.
         rerun: a command that repeats the check, or "".
         checks: how many checks were merged.
         facts: what else is known of the run. diagnoses: by tensor, why it disagrees.
     """
 
     verdicts: list[TensorVerdict] = field(default_factory=list)
+    required: frozenset[tuple[str, str]] = frozenset()
     rerun: str = ""
     checks: int = 1
     facts: dict[str, Any] = field(default_factory=dict)
@@ -46,13 +49,9 @@ class Report:
 
     @property
     def unjudged(self) -> list[str]:
-        """Weight gradients that no view could judge for some witness: overflow or blunt."""
-        judged: dict[tuple[str, str], bool] = {}
-        for v in self.verdicts:
-            if _is_weight_gradient(v):
-                key = (v.witness, v.name)
-                judged[key] = judged.get(key, False) or v.is_evidence
-        return sorted({name for (_, name), evidence in judged.items() if not evidence})
+        """Required tensors that some witness could not be judged on: overflow or blunt."""
+        judged = {(v.witness, v.name) for v in self.verdicts if v.is_evidence}
+        return sorted({name for witness, name in self.required if (witness, name) not in judged})
 
     @property
     def agrees(self) -> bool:
@@ -86,6 +85,7 @@ class Report:
         reports = [self, *others]
         return Report(
             [v for r in reports for v in r.verdicts],
+            required=frozenset().union(*(r.required for r in reports)),
             rerun=self.rerun,
             checks=sum(r.checks for r in reports),
             facts=self.facts,
@@ -206,14 +206,6 @@ def jsonable(content: Any) -> Any:
     if isinstance(content, float) and not abs(content) < float("inf"):
         return str(content)
     return content
-
-
-def _is_weight_gradient(v: TensorVerdict) -> bool:
-    return v.tensor.startswith("grad_") and v.tensor not in (
-        "grad_output",
-        "grad_pre_activation",
-        "grad_inputs",
-    )
 
 
 def _gravest(row: list[TensorVerdict]) -> Verdict:

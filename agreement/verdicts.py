@@ -7,14 +7,15 @@ r"""Comparing what was computed with what is expected and allowed, element by el
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from agreement.bounded import BoundedArray
+from agreement.bounded import BoundedArray, bounded
+from agreement.precision import precision_of
 from manual_backprop.trace import TensorName, Trace
 from manual_backprop.typing import Array
 
@@ -198,11 +199,14 @@ def judge_trace(actual: Trace, expected: Trace, view: View, witness: str) -> lis
 
     End to end, all that follows the first disagreement is marked as its consequence.
     """
-    arrays = dict(actual.tensors())
+    arrays = {name: np.asarray(array) for name, array in actual.tensors()}
     comparisons: list[Comparison] = []
-    for name, wanted in _expected_tensors(expected):
-        if name in arrays and not (comparisons and comparisons[-1].expected is wanted):
-            comparisons.append(Comparison(name, np.asarray(arrays[name]), wanted))
+    for name, wanted in expected.tensors():
+        if name.tensor == "inputs" or name not in arrays:
+            continue
+        found = Comparison(name, arrays[name], _with_bounds(wanted, arrays[name]))
+        if not (comparisons and _same(found, comparisons[-1])):
+            comparisons.append(found)
     verdicts = judge_tensors(comparisons, view, witness, actual.abstains)
     verdicts += _judge_projections(actual, expected, view, witness)
     if view is View.END_TO_END:
@@ -233,8 +237,15 @@ def _judge_projections(
     return verdicts
 
 
-def _expected_tensors(expected: Trace) -> Iterator[tuple[TensorName, BoundedArray]]:
-    """What the manual code computed: not its given inputs, nor arrays without bounds."""
-    for name, wanted in expected.tensors():
-        if name.tensor != "inputs" and isinstance(wanted, BoundedArray):
-            yield name, wanted
+def _with_bounds(wanted: Array, actual: Array) -> BoundedArray:
+    """An expected array; a plain one was computed from no input or weight, and is exact."""
+    if isinstance(wanted, BoundedArray):
+        return wanted
+    return bounded(wanted, precision_of(np.result_type(actual.dtype, np.float32)))
+
+
+def _same(one: Comparison, other: Comparison) -> bool:
+    """The same tensor under two names: a layer's grad_inputs is the one below's grad_output."""
+    return one.expected is other.expected and np.array_equal(
+        one.actual, other.actual, equal_nan=True
+    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
@@ -24,6 +23,9 @@ def family(base: type[T], namespace: Mapping[str, Any]) -> dict[str, type[T]]:
 
 def unknown_name(argument: str, given: object, known: Iterable[str]) -> ValueError:
     """The error for a name that is not in the catalogue, with the nearest one that is."""
+    # Imported here: most programs never need it.
+    import difflib
+
     names = list(known)
     nearest = difflib.get_close_matches(str(given).lower(), names, n=1, cutoff=0.0)
     hint = f"; did you mean {nearest[0]!r}?" if nearest else ""

@@ -392,10 +392,9 @@ def test_an_unknown_reference_is_named_with_the_nearest(name: str) -> None:
     refused(lambda: check(make_model(), IMAGES, LABELS, against=[]), ValueError, "against: ")
 
 
-@pytest.mark.parametrize("against", [None, 5], ids=str)
-def test_references_that_are_no_names_are_named(against: object) -> None:
-    """None or a number in the place of references is an error of ours."""
-    refused(lambda: check(make_model(), IMAGES, LABELS, against=against), TypeError, "against: ")
+def test_references_that_are_no_names_are_named() -> None:
+    """A number in the place of references is an error of ours."""
+    refused(lambda: check(make_model(), IMAGES, LABELS, against=5), TypeError, "against: ")
 
 
 def test_a_distribution_for_the_sparse_loss_is_named() -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from agreement.faults.activation import ACTIVATION
 from agreement.faults.affine import AFFINE
+from agreement.faults.drawing import cases_that_show, draw_case
 from agreement.faults.fault import FAMILIES, Fault
 from agreement.faults.loss import LOSS
 from agreement.faults.planting import Planted, judge, plant
@@ -30,4 +31,14 @@ def get(name: str) -> Fault:
     return FAULTS[name]
 
 
-__all__ = ["FAMILIES", "FAULTS", "Fault", "Planted", "get", "judge", "plant"]
+__all__ = [
+    "FAMILIES",
+    "FAULTS",
+    "Fault",
+    "Planted",
+    "cases_that_show",
+    "draw_case",
+    "get",
+    "judge",
+    "plant",
+]

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from agreement.faults.sites import both, faults_in, in_activation, in_layer, square, with_activation
-from manual_backprop import NaiveDense, special
+from manual_backprop import NaiveDense, NaiveSequential, special
+from manual_backprop.losses import CrossEntropy, Loss
 from manual_backprop.typing import Array
 
 RELU = with_activation("relu")
@@ -16,6 +17,11 @@ RELU = with_activation("relu")
 def as_many_units(layer: NaiveDense, other: NaiveDense) -> bool:
     """Both layers have the same number of units."""
     return layer.output_size == other.output_size
+
+
+def away_from_crossentropy(model: NaiveSequential, loss: Loss, position: int) -> bool:
+    """Not under a cross-entropy, for whose gradient the inner sum of (3) is zero on the simplex."""
+    return position < len(model.layers) - 1 or not isinstance(loss, CrossEntropy)
 
 
 # -- masks -------------------------------------------------------------------------------
@@ -180,13 +186,13 @@ def softmax_jacobian_over_wrong_axis(grad_output: Array, inputs: Array, output: 
     return output * (grad_output - inner)
 
 
-@in_activation("softmax", "softmax")
+@in_activation("softmax", "softmax", away_from_crossentropy)
 def softmax_jacobian_over_whole_batch(grad_output: Array, inputs: Array, output: Array) -> Array:
     """You forgot the axis of the inner sum, so that the samples of the batch mix."""
     return output * (grad_output - (grad_output * output).sum())
 
 
-@in_activation("signs", "softmax")
+@in_activation("signs", "softmax", away_from_crossentropy)
 def softmax_inner_sum_added(grad_output: Array, inputs: Array, output: Array) -> Array:
     """You add the inner sum, whose sign comes from −y_i y_j."""
     return output * (grad_output + (grad_output * output).sum(axis=-1, keepdims=True))

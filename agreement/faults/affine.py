@@ -161,6 +161,12 @@ def input_gradient_untransposed(layer: Any, grad: Array, honest: Array) -> Array
     return grad @ layer.W
 
 
+@in_input_gradient("transposes", oblong)
+def input_gradient_reshaped(layer: Any, grad: Array, honest: Array) -> Array:
+    """You gave W the shape of its transpose with reshape, which keeps the order of elements."""
+    return grad @ layer.W.reshape(layer.W.T.shape)
+
+
 @in_input_gradient("batching")
 def input_gradient_of_first_sample(layer: Any, grad: Array, honest: Array) -> Array:
     """You pull back the first sample's gradient and broadcast it over the batch."""

@@ -175,10 +175,19 @@ def epsilon_in_forward_only(honest: Honest, predictions: Array, targets: Array) 
     return honest(predictions + EPSILON, targets)
 
 
-@in_loss_gradient("cross-entropy", SPARSE, CATEGORICAL, fused=False)
+@in_loss_gradient("cross-entropy", SPARSE, fused=False)
 def clip_ignored_in_backward(honest: Honest, predictions: Array, targets: Array) -> Array:
     """You clip the probabilities and let the gradient pass where the clip has cut it off."""
     return honest(np.clip(predictions, EPSILON, 1 - EPSILON), targets)
+
+
+@in_loss_gradient("cross-entropy", CATEGORICAL, fused=False)
+def clip_ignored_after_normalising(honest: Honest, predictions: Array, targets: Array) -> Array:
+    """You differentiate the normalisation but not the clip that follows it."""
+    total = predictions.sum(axis=-1, keepdims=True)
+    normalised = predictions / total
+    grad = -targets / np.clip(normalised, EPSILON, 1 - EPSILON) / len(targets)
+    return grad / total - (grad * (normalised / total)).sum(axis=-1, keepdims=True)
 
 
 LOSS = faults_in(globals())

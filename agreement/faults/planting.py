@@ -48,7 +48,7 @@ class Planted:
         wrong = self._located(self.model, self.loss, faulty=True)
         return not np.array_equal(right, wrong)
 
-    def _located(self, model: NaiveSequential, loss: Loss, *, faulty: bool) -> Array | None:
+    def _located(self, model: NaiveSequential, loss: Loss, *, faulty: bool) -> Array:
         trace = manual_trace(model, self.case.inputs, self.case.targets, loss)
         if self.fault.optimizer is None:
             return dict(trace.tensors()).get(self.location)

@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 from agreement.faults.fault import LOSS_GRADIENT, Fault, Positions, Prepare
 from manual_backprop import NaiveDense, NaiveSequential
 from manual_backprop.losses import LOSSES, Loss
-from manual_backprop.optimizers import SGD, Optimizer
+from manual_backprop.optimizers import SGD
 from manual_backprop.typing import Array
 
 # Whether a fault can be planted at a position.
@@ -117,8 +117,10 @@ def in_input_gradient(family: str, where: Where = anywhere) -> Callable[[AffineF
     return decorate
 
 
-def in_activation(family: str, *names: str) -> Callable[[ActivationFormula], Fault]:
-    """A fault in the backward of the activations with these names."""
+def in_activation(
+    family: str, name: str, where: Where = anywhere
+) -> Callable[[ActivationFormula], Fault]:
+    """A fault in the backward of the activation with this name."""
 
     def decorate(formula: ActivationFormula) -> Fault:
         def plant(model: NaiveSequential, loss: Loss, position: int) -> Loss:
@@ -130,17 +132,17 @@ def in_activation(family: str, *names: str) -> Callable[[ActivationFormula], Fau
             override(layer.activation, backward=backward)
             return loss
 
-        where = with_activation(*names)
-        return Fault(*described(formula, family), "grad_pre_activation", _positions(where), plant)
+        positions = _positions(both(with_activation(name), where))
+        return Fault(*described(formula, family), "grad_pre_activation", positions, plant)
 
     return decorate
 
 
 def in_loss_gradient(
-    family: str, *names: str, fused: bool | None = None
+    family: str, *names: str, fused: bool | None = None, tensor: str = LOSS_GRADIENT
 ) -> Callable[[LossFormula], Fault]:
     """A fault in the gradient of these losses (all by default), on one path or on both."""
-    return _in_loss("backward", LOSS_GRADIENT, family, names, fused)
+    return _in_loss("backward", tensor, family, names, fused)
 
 
 def in_loss_value(
@@ -226,8 +228,8 @@ def in_model(family: str, tensor: str, where: Where) -> Callable[[type[NaiveSequ
     return decorate
 
 
-def in_update(family: str, tensor: str) -> Callable[[type[Optimizer]], Fault]:
-    """A faulty optimizer with a learning rate; the first layer with such a weight shows it."""
+def in_update(family: str, tensor: str) -> Callable[[type[SGD]], Fault]:
+    """A faulty gradient descent; the first layer with such a weight shows it."""
     weight = tensor.partition(" ")[0]
 
     def decorate(kind: type[SGD]) -> Fault:

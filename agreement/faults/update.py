@@ -7,7 +7,7 @@ from manual_backprop.optimizers import SGD
 from manual_backprop.typing import Array
 
 
-@in_update("signs", "W after a step")
+@in_update("signs", "W update")
 class UpdateAdded(SGD):
     """You add the gradient, which climbs."""
 
@@ -15,7 +15,7 @@ class UpdateAdded(SGD):
         weight += self.learning_rate * gradient
 
 
-@in_update("factors", "W after a step")
+@in_update("factors", "W update")
 class LearningRateMissing(SGD):
     """You subtract the gradient itself, without the learning rate."""
 
@@ -23,7 +23,7 @@ class LearningRateMissing(SGD):
         weight -= gradient
 
 
-@in_update("factors", "W after a step")
+@in_update("factors", "W update")
 class LearningRateTwice(SGD):
     """You scale the gradient by the learning rate before an update that does so too."""
 
@@ -31,15 +31,15 @@ class LearningRateTwice(SGD):
         super().update(self.learning_rate * gradient, weight)
 
 
-@in_update("wiring", "W after a step")
-class UpdateOfACopy(SGD):
+@in_update("wiring", "W update")
+class UpdateOfCopy(SGD):
     """You wrote w = w − η g, which makes a new array and leaves the model's own as it was."""
 
     def update(self, gradient: Array, weight: Array) -> None:
         weight = weight - self.learning_rate * gradient
 
 
-@in_update("biases", "b after a step")
+@in_update("biases", "b update")
 class BiasesNotUpdated(SGD):
     """You update the matrices and forget the biases."""
 
@@ -48,7 +48,7 @@ class BiasesNotUpdated(SGD):
             super().update(gradient, weight)
 
 
-@in_update("factors", "W after a step")
+@in_update("factors", "W update")
 class UpdateHalved(SGD):
     """You average the gradient with the zeros that the momentum buffer starts from."""
 

@@ -9,13 +9,11 @@ import numpy as np
 from agreement.faults.activation import RELU
 from agreement.faults.loss import SPARSE, Honest
 from agreement.faults.sites import (
-    anywhere,
     both,
     faults_in,
     in_layer,
     in_loss_gradient,
     in_model,
-    runs_activation_backward,
     square,
     with_activation,
     with_bias,
@@ -54,7 +52,7 @@ def square_or_first(model: NaiveSequential, loss: Loss, position: int) -> bool:
     return position == 0 or square(model, loss, position)
 
 
-def first_of_several(model: NaiveSequential, loss: Loss, position: int) -> bool:
+def last_of_several(model: NaiveSequential, loss: Loss, position: int) -> bool:
     """The last of at least two layers."""
     return 0 < position == len(model.layers) - 1
 
@@ -129,16 +127,14 @@ class GradientsSwapped(NaiveDense):
         return grad_inputs
 
 
-@in_layer("wiring", "grad_W", square)
+@in_layer("wiring", "grad_pre_activation", both(CURVED, square))
 class UpstreamOverwrittenBeforeUse(NaiveDense):
-    """You write d Wᵀ into the buffer of d before the weights' gradient has been taken from d."""
+    """You write d Wᵀ into the buffer of d, and only then take the weights' gradient from d."""
 
     def backward_affine(self, grad_pre_activation: Array) -> Array:
-        grad = grad_pre_activation.copy()
-        grad[...] = grad @ self.W.T
-        grad_inputs = super().backward_affine(grad_pre_activation)
-        self.gradients[0] = self.inputs.T @ grad  # type: ignore[union-attr]
-        return grad_inputs
+        grad_pre_activation[...] = grad_pre_activation @ self.W.T
+        super().backward_affine(grad_pre_activation)
+        return grad_pre_activation
 
 
 @in_layer("wiring", "grad_output", RELU)
@@ -150,7 +146,7 @@ class MaskWrittenIntoUpstream(NaiveDense):
         return grad_output
 
 
-@in_loss_gradient("wiring", SPARSE, fused=True)
+@in_loss_gradient("wiring", SPARSE, fused=True, tensor="output")
 def predictions_overwritten(honest: Honest, predictions: Array, targets: Array) -> Array:
     """You subtract the labels from the predictions themselves, without a copy."""
     predictions[np.arange(len(targets)), targets] -= 1
@@ -183,7 +179,7 @@ class LayerSkipped(NaiveSequential):
         return grad
 
 
-@in_model("wiring", "grad_W", first_of_several)
+@in_model("wiring", "grad_W", last_of_several)
 class GradientsListedInReverse(NaiveSequential):
     """You append gradients as the backward pass finds them, last layer first."""
 
@@ -267,5 +263,4 @@ class ActivationsOfAnEarlierBatch(NaiveDense):
         return self.activation.backward(grad_output, *self.stored)
 
 
-WIRING = faults_in({k: v for k, v in globals().items() if v is not None})
-_ = (anywhere, runs_activation_backward)
+WIRING = faults_in(globals())

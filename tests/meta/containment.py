@@ -83,7 +83,12 @@ class Plain:
         return self.matmul(a, b.T)
 
     def affine(self, x: Array, w: Array, b: Array) -> Array:
-        return self.add_up([*self.products(x, w), b])
+        total, terms = b, self.products(x, w)
+        if self.generator.random() < 0.5:
+            return self.add_up([*terms, b])
+        for term in terms:  # the bias first, as a fused product does
+            total = self(total + term)
+        return total
 
     def quotient(self, a: Array, b: Array, c: Array) -> Array:
         return self(a / self(b * c)) if self.generator.random() < 0.5 else self(self(a / b) / c)
@@ -151,22 +156,45 @@ def _combined_masks(k: Any, a: Any, b: Any, c: Any) -> Any:
     return np.where(mask, a, b)
 
 
+def _unary(f: Callable[[Any], Any]) -> Operation:
+    return lambda k, a, b, c: k(f(a))
+
+
+def _of_positive(f: Callable[[Any], Any]) -> Operation:
+    return lambda k, a, b, c: k(f(k(np.abs(a) + 0.5)))
+
+
+def _binary(f: Callable[[Any, Any], Any]) -> Operation:
+    return lambda k, a, b, c: k(f(a, b))
+
+
+def _where(compare: Callable[[Any, Any], Any]) -> Operation:
+    return lambda k, a, b, c: np.where(compare(a, b), b, c)
+
+
+def _times(compare: Callable[[Any, Any], Any]) -> Operation:
+    return lambda k, a, b, c: k(a * compare(b, c))
+
+
+def _power(exponent: float) -> Operation:
+    return lambda k, a, b, c: k(a**exponent)
+
+
 def _elementwise() -> dict[str, Operation]:
     operations: dict[str, Operation] = {}
     for ufunc in rules.UFUNCS:
         if ufunc.nin == 1:
-            operations[ufunc.__name__] = lambda k, a, b, c, f=ufunc: k(f(a))
-            tame = lambda k, a, b, c, f=ufunc: k(f(k(np.abs(a) + 0.5)))  # noqa: E731
-            operations[f"{ufunc.__name__} of positive"] = tame
+            operations[ufunc.__name__] = _unary(ufunc)
+            operations[f"{ufunc.__name__} of positive"] = _of_positive(ufunc)
         else:
-            operations[ufunc.__name__] = lambda k, a, b, c, f=ufunc: k(f(a, b))
+            operations[ufunc.__name__] = _binary(ufunc)
     for name in rules.SPECIAL:
-        operations[name] = lambda k, a, b, c, f=getattr(special, name): k(f(a))
+        operations[name] = _unary(special.FUNCTIONS[name])
     for ufunc in rules.COMPARISONS:
-        operations[f"where {ufunc.__name__}"] = lambda k, a, b, c, f=ufunc: np.where(f(a, b), b, c)
-        operations[f"times {ufunc.__name__}"] = lambda k, a, b, c, f=ufunc: k(a * f(b, c))
+        operations[f"where {ufunc.__name__}"] = _where(ufunc)
+        operations[f"times {ufunc.__name__}"] = _times(ufunc)
     for exponent in (-2, -0.5, 0.5, 1, 2, 3, 2.5):
-        operations[f"power {exponent}"] = lambda k, a, b, c, p=exponent: k(a**p)
+        operations[f"power {exponent}"] = _power(exponent)
     return operations
 
 
@@ -175,6 +203,9 @@ OTHERS: dict[str, Operation] = {
     "matmul": lambda k, a, b, c: k.matmul(k.matmul(a, b.T), c),
     "dot": lambda k, a, b, c: k.matmul(a.T, b)[:1],
     "affine": lambda k, a, b, c: k.affine(a, b[:1].T, c[:1, :1]),
+    "large bias": lambda k, a, b, c: k.affine(
+        np.clip(a, k.number(-1e-3), k.number(1e-3)), np.sign(b[:1].T), np.ones_like(c[:1, :1])
+    ),
     "einsum": lambda k, a, b, c: k.rows_by_rows(a, b)[:, :1],
     "quotient": lambda k, a, b, c: k.quotient(a, b, c),
     "sum": lambda k, a, b, c: k.sum(a),

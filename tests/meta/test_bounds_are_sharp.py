@@ -1,0 +1,72 @@
+"""Bounds are no wider than the theory asks for, and zero where nothing is rounded."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from agreement.bounded import bounded
+from agreement.precision import precision_of
+
+SINGLE = precision_of(np.float32)
+DOUBLE = precision_of(np.float64)
+X = [[1.0, -2.0, 3.0], [0.5, 0.0, -1.5]]
+
+
+def exact(values: Any) -> Any:
+    return bounded(np.asarray(values, np.float32), SINGLE)
+
+
+@pytest.mark.parametrize("precision", [SINGLE, DOUBLE], ids=["float32", "float64"])
+@pytest.mark.parametrize("terms", [1, 7, 300])
+def test_bounds_of_sums_are_no_wider_than_the_theory(precision: Any, terms: int) -> None:
+    """On exact numbers: at most 1.01 γ_n |A||B| for products, γ_{n−1} Σ|x| for sums."""
+    generator = np.random.default_rng(terms)
+    a = generator.uniform(-2, 2, (4, terms)).astype(precision.dtype)
+    b = generator.uniform(-2, 2, (terms, 3)).astype(precision.dtype)
+    product = bounded(a, precision) @ bounded(b, precision)
+    wanted = precision.gamma(terms) * (np.abs(a).astype(float) @ np.abs(b).astype(float))
+    assert (product.error <= 1.01 * wanted).all()
+    total = bounded(a, precision).sum(axis=1)
+    assert (total.error <= 1.01 * precision.gamma(terms - 1) * np.abs(a).sum(axis=1)).all()
+
+
+def test_exact_operations_have_no_error() -> None:
+    """Moving, choosing, comparing and changing the sign of exact numbers costs nothing."""
+    x, y = exact(X), exact(X)[::-1]
+    results = [-x, abs(x), np.maximum(x, y), np.minimum(x, 0), x.max(axis=0), x.min(), x.T, x[0]]
+    results += [np.where(x > y, x, y), x * (x > 0), np.sort(x), np.sign(x), np.concatenate([x, y])]
+    results += [
+        np.clip(x, -1, 1),
+        np.clip(x, a_min=0, a_max=None),
+        np.zeros_like(x),
+    ]
+    for result in results:
+        assert not result.error.any()
+        assert result.exact
+
+
+def test_dead_units_have_no_error_at_all() -> None:
+    """Where a ReLU row is dead for certain, its outputs and gradients are exactly zero."""
+    w, x = exact([[1.0, -1.0], [1.0, -1.0]]), exact([[1.0, 2.0], [3.0, 4.0]])
+    z = x @ w
+    grad = (x @ w) * (z > 0)
+    np.testing.assert_array_equal(grad.error[:, 1], 0)
+    np.testing.assert_array_equal((x.T @ grad).error[:, 1], 0)
+    np.testing.assert_array_equal(grad.sum(axis=0).error[1], 0)
+    assert ((x.T @ grad).error[:, 0] > 0).all()
+
+
+@pytest.mark.parametrize("shape", [(), (0,), (0, 3), (3, 0), (1,)])
+def test_scalars_and_empty_arrays_go_through(shape: tuple[int, ...]) -> None:
+    """0-d and empty arrays keep their shape in elementwise operations, sums and products."""
+    x = exact(np.ones(shape))
+    for result in (x + 1, np.exp(x), x * (x > 0), x.copy(), np.zeros_like(x)):
+        assert result.shape == shape
+        assert result.error.shape == shape
+    assert x.sum().shape == ()
+    if len(shape) == 2:
+        assert (x.T @ x).shape == shape[1:] * 2
+        assert not (x.T @ x).error.any() or x.size
