@@ -13,7 +13,7 @@ import os
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import metadata
@@ -101,13 +101,14 @@ def run_campaign(
         remaining = [span for span in plan if span not in done]
         judged = sum(found.cases for found in done.values())
         advance(judged, cases)
-        for result in _judge_chunks(settings, remaining, jobs, scheduler):
-            for failure in result.failures:
-                write_failure(place / "failures", failure)
-            checkpoint.append(result)
-            done[result.start, result.stop] = result.statistics
-            judged += result.statistics.cases
-            advance(judged, cases)
+        with contextlib.closing(_judge_chunks(settings, remaining, jobs, scheduler)) as results:
+            for result in results:
+                for failure in result.failures:
+                    write_failure(place / "failures", failure)
+                checkpoint.append(result)
+                done[result.start, result.stop] = result.statistics
+                judged += result.statistics.cases
+                advance(judged, cases)
     return combine(done[span] for span in plan)
 
 
@@ -138,7 +139,7 @@ def write_failure(directory: Path, failure: Failure) -> None:
 
 def _judge_chunks(
     settings: Settings, spans: Sequence[tuple[int, int]], jobs: int, scheduler: str | None
-) -> Iterator[ChunkResult]:
+) -> Generator[ChunkResult, None, None]:
     """Judge chunks in parallel; results come as they are ready, in any order."""
     if not spans:
         return
@@ -146,7 +147,9 @@ def _judge_chunks(
 
     # Workers of this machine are told whom they work for; those of a cluster are not ours.
     employer = os.getpid() if scheduler is None else None
-    with _parallel(jobs, scheduler) as parallel:
+    with warnings.catch_warnings(), _parallel(jobs, scheduler) as parallel:
+        # Stopping early is no waste here: the chunks that are lost are judged another time.
+        warnings.filterwarnings("ignore", ".* tasks which", UserWarning)
         yield from parallel(delayed(judge_chunk)(settings, *span, employer) for span in spans)
 
 

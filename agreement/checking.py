@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from agreement.bounded import BoundedArray, bounded
-from agreement.diagnosis import Diagnosis, Diagnostician
+from agreement.diagnosis import Diagnosis, Diagnostician, explain_update
 from agreement.expectation import bounded_copy, expect_end_to_end, expect_locally
 from agreement.foreign import OURS, Layout, SumOverSamples
 from agreement.opinion import DUAL, dual_local_trace, dual_trace
@@ -190,6 +190,7 @@ def check_training_step(
         )
     updates = [name._replace(tensor=f"{name.tensor} update") for name in model.weight_names]
     verdicts = []
+    diagnoses: dict[str, Diagnosis] = {}
     for witness, weights in updated.items():
         # Judged is the change: beside a large weight a wrong step would not be seen.
         comparisons = [
@@ -203,7 +204,14 @@ def check_training_step(
             )
         ]
         verdicts += judge_tensors(comparisons, View.END_TO_END, witness)
-    return Report(verdicts, required_of(updated, updates))
+        for c in comparisons:
+            given, right = c.expected.value, c.actual
+            found = explain_update(given, right, c.expected.error, learning_rate)
+            diagnoses[str(c.name)] = Diagnosis(found, "", f"look at {type(update).__name__}.update")
+    report = Report(verdicts, required_of(updated, updates))
+    wrong = {v.name for v in report.disagreements}
+    report.diagnoses = {name: d for name, d in diagnoses.items() if name in wrong}
+    return report
 
 
 def prepare(model: object, inputs: Array, labels: Array, loss: Loss) -> tuple[Array, Array]:

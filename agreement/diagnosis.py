@@ -6,7 +6,7 @@ are known, so a candidate explanation predicts every number of the wrong result.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +31,7 @@ from manual_backprop.losses import LOSSES, CrossEntropy, Loss
 from manual_backprop.trace import BACKWARD_TENSORS, TensorName, Trace
 from manual_backprop.typing import Array
 
+WEIGHTS = ("grad_W", "grad_b")
 HALF_ROUNDOFF = float(np.finfo(np.float16).eps)
 
 
@@ -159,13 +160,11 @@ class Diagnostician:
         evidence = self._evidence(v)
         if evidence is None:
             return None
+        if evidence.given.shape != evidence.right.shape:
+            return _by_shape(evidence, [w.shape for w in self.model.weights])
         bound = self._bound(v)
-        best: Explanation | None = None
-        for name, sentence, candidate in self._candidates(v, evidence):
-            residual = _residual(evidence.given, candidate, bound)
-            if residual <= 1 and (best is None or residual < best.residual / 2):
-                best = Explanation(name, sentence, residual)
-        return best or _by_pattern(evidence)
+        best = _best(evidence, bound, self._candidates(v, evidence))
+        return best or _by_pattern(evidence, bound, own_run=v.witness == MANUAL)
 
     def _candidates(self, v: TensorVerdict, evidence: Evidence) -> Iterator[Candidate]:
         at_loss = evidence.predictions is not None
@@ -176,6 +175,15 @@ class Diagnostician:
             elif v.tensor in BY_TENSOR:
                 yield from BY_TENSOR[v.tensor](evidence)
             yield from rearrangements(evidence)
+            if v.witness == MANUAL:
+                yield from self._overwritten(v)
+
+    def _overwritten(self, v: TensorVerdict) -> Iterator[Candidate]:
+        """What a stored tensor of the manual run became, where a later step wrote into it."""
+        for name, array in self.traces[MANUAL].tensors():
+            if str(name) != v.name and name.tensor not in ("inputs", "grad_output"):
+                sentence = f"holds the numbers of {name}: overwritten in place?"
+                yield "overwritten", sentence, np.asarray(array, np.float64)
 
     @property
     def _fused(self) -> bool:
@@ -198,11 +206,11 @@ class Diagnostician:
         return dict(expected.tensors()).get(TensorName(v.layer, v.tensor))
 
     def _bound(self, v: TensorVerdict) -> Array:
-        return self._expected(v).error
+        return getattr(self._expected(v), "error", np.zeros(()))
 
     def _evidence(self, v: TensorVerdict) -> Evidence | None:
         expected = self._expected(v)
-        if expected is None or v.note:
+        if expected is None:
             return None
         name = TensorName(v.layer, v.tensor)
         actual = dict(self.traces[v.witness].tensors()).get(name)
@@ -210,9 +218,9 @@ class Diagnostician:
             given = self.traces[MANUAL]
             steps = dual_local_trace(self.model, given, self.targets, self.loss)
             actual = dict(steps.tensors()).get(name)
-        if actual is None or np.shape(actual) != expected.shape:
+        if actual is None:
             return None
-        ours, theirs = expected.value, np.asarray(actual, np.float64)
+        ours, theirs = np.asarray(_values(expected)), np.asarray(actual, np.float64)
         if v.witness == MANUAL:
             ours, theirs = theirs, ours
         evidence = Evidence(given=ours, right=theirs)
@@ -235,14 +243,25 @@ class Diagnostician:
             for other, at in zip(self._given_trace(v).layers, self.model.layers, strict=True)
             if at is not layer
         )
+        evidence.stored = tuple(_arrays_in(layer, self.model.weights))
+        evidence.gradients = tuple(
+            np.asarray(g, np.float64)
+            for name, g in self.traces[v.witness].tensors()
+            if name.tensor in WEIGHTS and str(name) != v.name
+        )
         activation = getattr(layer, "activation", None)
         if activation is not None and activation.name in ACTIVATIONS:
             evidence.activation = ACTIVATIONS[activation.name]()
         last = place == len(self.model.layers) - 1
+        if last and v.tensor == "output":
+            evidence.targets = _as_rows(self.targets, evidence.right)
         fused = v.tensor == "grad_pre_activation" and self._fused
         if last and (v.tensor == "grad_output" or fused):
             evidence.predictions = _wide(seen.output)
             evidence.targets = _as_rows(self.targets, evidence.predictions)
+            if fused and evidence.pre_activation is not None:
+                evidence.predictions = ACTIVATIONS["softmax"]().forward(evidence.pre_activation)
+            evidence.loss_gradient = _own_gradient(self.loss, fused, self.targets.ndim == 1)
         self._set_right(evidence, v, seen)
 
     def _set_right(self, evidence: Evidence, v: TensorVerdict, seen: Any) -> None:
@@ -260,14 +279,8 @@ class Diagnostician:
             right = d.sum(axis=0)
         elif v.tensor == "grad_inputs" and evidence.W is not None and d is not None:
             right = d @ evidence.W.T
-        elif evidence.predictions is not None and self.loss.name in LOSSES:
-            own = LOSSES[self.loss.name]
-            loss: Any = own(self.loss.path) if issubclass(own, CrossEntropy) else own()
-            if self._fused and evidence.pre_activation is not None:
-                p = ACTIVATIONS["softmax"]().forward(evidence.pre_activation)
-                right = loss.backward_from_logits(p, self.targets)
-            else:
-                right = loss.backward(evidence.predictions, self.targets)
+        elif evidence.predictions is not None and evidence.loss_gradient is not None:
+            right = evidence.loss_gradient(evidence.predictions, evidence.targets)
         elif v.tensor == "grad_pre_activation" and evidence.activation is not None:
             z = evidence.pre_activation
             if z is not None and g is not None:
@@ -276,21 +289,91 @@ class Diagnostician:
             evidence.right = right
 
 
-def _by_pattern(e: Evidence) -> Explanation | None:
-    """Explanations that predict a pattern rather than numbers."""
+def explain_update(
+    given: Array, right: Array, bound: Array, learning_rate: float
+) -> Explanation | None:
+    """Why the change that an optimizer made to a weight differs from the right one."""
+    evidence = Evidence(given, right, learning_rate=learning_rate)
     with np.errstate(all="ignore"):
-        relative = np.abs(e.given - e.right) / np.abs(e.right)
-    relative = relative[np.isfinite(relative)]
-    wrong = np.abs(e.given - e.right) > np.abs(e.right) * 1e-7
+        found = _best(evidence, bound, [*rearrangements(evidence), *factors(evidence)])
+    return found or _by_pattern(evidence, bound, own_run=False)
+
+
+def _best(evidence: Evidence, bound: Array, candidates: Iterable[Candidate]) -> Explanation | None:
+    """The candidate that fits best within the bound; of equals the first."""
+    best: Explanation | None = None
+    for name, sentence, candidate in candidates:
+        residual = _residual(evidence.given, candidate, bound)
+        if residual <= 1 and (best is None or residual < best.residual / 2):
+            best = Explanation(name, sentence, residual)
+    return best
+
+
+def _own_gradient(
+    loss: Loss, fused: bool, as_indices: bool
+) -> Callable[[Array, Array], Array] | None:
+    """This library's own gradient of a loss, of (predictions, target rows)."""
+    if loss.name not in LOSSES:
+        return None
+    own: Any = LOSSES[loss.name]
+    pristine = own(loss.path) if issubclass(own, CrossEntropy) else own()
+    backward = pristine.backward_from_logits if fused else pristine.backward
+
+    def gradient(predictions: Array, rows: Array) -> Array:
+        targets = rows.argmax(axis=1) if as_indices else rows
+        return backward(predictions, targets)
+
+    return gradient
+
+
+def _by_shape(e: Evidence, weight_shapes: list[tuple[int, ...]]) -> Explanation | None:
+    """Explanations of a wrong shape."""
+    given, right = e.given, e.right
+    if np.squeeze(given).shape == np.squeeze(right).shape:
+        return Explanation("kept-dimension", "keeps a dimension that the weight has not", 0.0)
+    if given.shape == right.shape[::-1]:
+        return Explanation("transposed", "is transposed", 0.0)
+    if given.shape in weight_shapes:
+        sentence = "has another weight's shape: the order of the gradients is not the weights'"
+        return Explanation("other-gradient", sentence, 0.0)
+    if given.shape == (e.batch,):
+        return Explanation("wrong-axis", "sums over the outputs instead of the samples", 0.0)
+    return None
+
+
+def _by_pattern(e: Evidence, bound: Array, *, own_run: bool) -> Explanation | None:
+    """Explanations that predict a pattern rather than numbers."""
+    wrong = ~(np.abs(e.given - e.right) <= bound)
     if e.given.size > 1 and wrong.sum() == 1:
         where = tuple(int(i) for i in np.argwhere(wrong)[0])
         ratio = e.given[where] / e.right[where] - 1 if e.right[where] else np.inf
         sentence = f"only the element {list(where)} is off, by a relative {ratio:.1e}"
         return Explanation("one-element", sentence, 0.0)
-    if relative.size and relative.max() < 4 * HALF_ROUNDOFF:
+    largest = int(np.argmax(np.abs(e.right)))
+    if e.given.size > 1 and e.right.flat[largest]:
+        factor = float(e.given.flat[largest] / e.right.flat[largest])
+        residual = _residual(e.given, factor * e.right, bound * max(abs(factor), 1.0))
+        if residual <= 1:
+            sentence = f"is the right one times {factor:.6g} throughout"
+            return Explanation("constant-factor", sentence, residual)
+    with np.errstate(all="ignore"):
+        relative = np.abs(e.given - e.right) / np.abs(e.right).max(initial=0.0)
+    if own_run and float(np.nan_to_num(relative).max(initial=0.0)) < 4 * HALF_ROUNDOFF:
         sentence = f"off by relative {relative.max():.0e}: computed in a lower precision?"
         return Explanation("lower-precision", sentence, 0.0)
     return None
+
+
+def _values(expected: Any) -> Array:
+    return getattr(expected, "value", expected)
+
+
+def _arrays_in(layer: Any, weights: list[Array]) -> Iterator[Array]:
+    """Arrays that a layer's object holds besides its weights: caches, earlier gradients."""
+    for held in vars(layer).values():
+        for array in held if isinstance(held, list | tuple) else [held]:
+            if isinstance(array, np.ndarray) and not any(array is w for w in weights):
+                yield array.astype(np.float64)
 
 
 def _residual(given: Array, candidate: Array, bound: Array) -> float:

@@ -23,7 +23,6 @@ from agreement.bounded import callers_line
 from manual_backprop.special import FUNCTIONS as SPECIAL
 from manual_backprop.typing import Array
 
-
 SMALLEST_DOUBLE = float(np.finfo(np.float64).smallest_subnormal)
 
 

@@ -6,7 +6,7 @@ numbers that the step was judged on, so that the right one matches to far below 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -28,6 +28,10 @@ class Evidence:
         W: the layer's weights. others: the other layers' (inputs, pre_activation, W).
         activation: the activation, as this library derives it.
         predictions, targets: at the loss; targets as one-hot or regression rows.
+        loss_gradient: at the loss, this library's own gradient as a function of
+            (predictions, target rows).
+        stored: other arrays that the layer's object holds. gradients: the right gradients of
+            all weights. learning_rate: of an update.
     """
 
     given: Array
@@ -42,6 +46,10 @@ class Evidence:
     activation: Activation | None = None
     predictions: Array | None = None
     targets: Array | None = None
+    loss_gradient: Callable[[Array, Array], Array] | None = None
+    stored: tuple[Array, ...] = ()
+    gradients: tuple[Array, ...] = ()
+    learning_rate: float | None = None
 
     @property
     def batch(self) -> int:
@@ -75,6 +83,12 @@ def factors(e: Evidence) -> Iterator[Candidate]:
         ("learning-rate", "multiplied by a learning rate of 0.01", 1e-2),
         ("learning-rate", "multiplied by a learning rate of 0.1", 1e-1),
     ]
+    if e.learning_rate is not None:
+        rate = e.learning_rate
+        named += [
+            ("learning-rate", f"multiplied by the learning rate {rate:g} once more", rate),
+            ("learning-rate-missing", f"not multiplied by the learning rate {rate:g}", 1 / rate),
+        ]
     seen = {1.0}
     for name, sentence, factor in named:
         if factor not in seen:
@@ -87,7 +101,22 @@ def rearrangements(e: Evidence) -> Iterator[Candidate]:
     yield "zero", "is zero: the gradient does not flow here at all", np.zeros_like(e.right)
     if e.right.ndim == 2 and e.right.shape[0] == e.right.shape[1]:
         yield "transposed", "is transposed", e.right.T
+    if e.right.ndim == 2:
+        yield (
+            "reshaped",
+            "is reshaped where it should be transposed",
+            np.ascontiguousarray(e.right.T).reshape(e.right.shape),
+        )
+    for other in e.gradients:
+        if other.shape == e.right.shape:
+            yield "other-gradient", "is another weight's gradient: order of the list?", other
+    for old in e.stored:
+        if old.shape == e.right.shape:
+            yield "kept", "is what an earlier call left behind", old
+            yield "accumulated", "is added to what an earlier call left behind", e.right + old
     if e.right.ndim:
+        first = np.broadcast_to(e.right[:1], e.right.shape)
+        yield "first-row-for-all", "holds the first row's numbers in every row", first
         yield "reversed-rows", "has its rows in reverse order", e.right[::-1]
         yield "shifted-rows", "has its rows shifted by one", np.roll(e.right, 1, axis=0)
         yield (
@@ -104,6 +133,13 @@ def weight_gradients(e: Evidence) -> Iterator[Candidate]:
     x, d = e.inputs, e.grad_pre_activation
     yield "first-sample", "counts the first sample only", x[:1].T @ d[:1]
     yield "last-sample", "counts the last sample only", x[-1:].T @ d[-1:]
+    yield "without-last-sample", "leaves out the last sample", x[:-1].T @ d[:-1]
+    yield "without-first-sample", "leaves out the first sample", x[1:].T @ d[1:]
+    means = x.mean(axis=0, keepdims=True), d.sum(axis=0, keepdims=True)
+    yield "mean-inputs", "averages the inputs before the product", means[0].T @ means[1]
+    for old in e.stored:
+        if old.shape == x.shape:
+            yield "earlier-inputs", "uses the inputs of an earlier batch", old.T @ d
     if e.grad_output is not None:
         yield (
             "upstream-for-local",
@@ -157,6 +193,15 @@ def input_gradients(e: Evidence) -> Iterator[Candidate]:
     for _, _, other in e.others:
         if other is not None and other.shape == W.shape:
             yield "other-weights", "uses another layer's weights", d @ other.T
+    for old in e.stored:
+        if old.shape in (W.shape, W.T.shape):
+            used = old.T if old.shape == W.shape else old
+            yield "stale-weights", "uses a copy of the weights that is out of date", d @ used
+    yield (
+        "reshaped",
+        "reshapes W where it should be transposed",
+        d @ W.reshape(W.T.shape),
+    )
     yield "absolute-weights", "uses |W|", d @ np.abs(W).T
     if len(d) > d.shape[1]:
         fitted, *_ = np.linalg.lstsq(d, e.given, rcond=None)
@@ -182,7 +227,21 @@ def activation_gradients(e: Evidence) -> Iterator[Candidate]:
         "the derivative is taken at the output instead of the pre-activation",
         activation.backward(g, y, activation.forward(y)),
     )
+    yield "times-output", "is multiplied by the output", g * y
+    yield "times-pre-activation", "is multiplied by the pre-activation", g * z
+    for old in e.stored:
+        if old.shape == z.shape:
+            stale = activation.backward(g, old, activation.forward(old))
+            yield "earlier-activations", "uses the pre-activation of an earlier batch", stale
+            stale = activation.backward(g, z, old)
+            yield "earlier-activations", "uses the output of an earlier batch", stale
+    if activation.name != "relu":
+        yield "masked-like-relu", "is masked as if it were a ReLU", g * (z > 0)
     if activation.name == "relu":
+        first = g * (z[:1] > 0)
+        yield "mask-of-first-sample", "the mask is that of the first sample throughout", first
+        if e.inputs is not None and e.inputs.shape == z.shape:
+            yield "mask-of-inputs", "the mask is that of the layer's inputs", g * (e.inputs > 0)
         yield "mask-inverted", "the mask is inverted", g * (z < 0)
         yield "mask-includes-kink", "the mask has ≥ for >: it includes the kink", g * (z >= 0)
         yield "mask-of-upstream", "the mask is that of the upstream gradient", g * (g > 0)
@@ -196,6 +255,11 @@ def activation_gradients(e: Evidence) -> Iterator[Candidate]:
         yield "inner-missing", "the Jacobian's off-diagonal sum is missing", y * g
         yield "output-missing", "the factor y in front is missing", g - inner
         yield "sum-for-difference", "the inner sum has the wrong sign", y * (g + inner)
+        total = (g * y).sum()
+        yield "sum-over-batch", "the inner sum runs over the whole batch", y * (g - total)
+        f = y[:1]
+        of_first = f * (g - (g * f).sum(axis=-1, keepdims=True))
+        yield "jacobian-of-first-sample", "the Jacobian is that of the first sample", of_first
         wrong = (g * y).sum(axis=0, keepdims=True)
         yield "wrong-axis", "sums over the samples instead of the classes", y * (g - wrong)
     at_z = {"sigmoid": z * (1 - z), "tanh": 1 - z * z}
@@ -209,29 +273,44 @@ def activation_gradients(e: Evidence) -> Iterator[Candidate]:
         yield "other-derivative", "another function's derivative is used", g * other_formula
         partial = {"sigmoid": y, "tanh": 1 - y}[activation.name]
         yield "derivative-partial", "a part of the derivative is missing", g * partial
+        flipped = {"sigmoid": y * (1 + y), "tanh": 1 + y * y}[activation.name]
+        yield "derivative-sign", "a sign inside the derivative is wrong", g * flipped
 
 
 def loss_gradients(e: Evidence) -> Iterator[Candidate]:
-    """Gradients of a loss with labels, normalisation or Jacobian misplaced."""
+    """Gradients of a loss with labels, normalisation, clipping or Jacobian misplaced."""
     p, t = e.predictions, e.targets
     if p is None or t is None or p.shape != t.shape:
         return
+    yield from _other_labels(e, p, t)
     n = len(p)
     yield "labels-missing", "the labels are not subtracted", p / n
     yield "labels-added", "the labels are added instead of subtracted", (p + t) / n
-    for step in (1, -1):
-        yield "labels-shifted", "the labels are off by one class", (p - np.roll(t, step, 1)) / n
-        yield (
-            "labels-permuted",
-            "the labels belong to the neighbouring samples",
-            (p - np.roll(t, step, 0)) / n,
-        )
-    yield "labels-reversed", "the labels are in reverse order", (p - t[::-1]) / n
+    columns = (p - t.max(axis=0)) / n
+    yield "label-columns", "whole columns are changed: every row, for every label", columns
     yield "fused-for-plain", "is p − y, which holds only behind a softmax", (p - t) / n
-    with np.errstate(all="ignore"):
-        plain = -t / p / n
-        yield "plain-for-fused", "is −y/p, which lacks the softmax's Jacobian", plain
-        yield "renormalisation-missing", "lacks the 1 of the normalisation", plain
+    overwritten = (p - 2 * t) / n
+    yield "labels-twice", "the labels are subtracted twice: overwritten predictions?", overwritten
+    epsilon = 1e-7
+    clipped = np.clip(p, epsilon, 1 - epsilon)
+    total = p.sum(axis=-1, keepdims=True)
+    for probabilities in (p, clipped):
+        plain = -t / probabilities / n
+        yield "renormalisation-missing", "is −y/p: the 1 of the normalisation is missing", plain
+        yield (
+            "clip-ignored",
+            "the clip is ignored: gradient flows where p was clipped",
+            (1 / probabilities.sum(axis=-1, keepdims=True) - t / probabilities) / n,
+        )
+        q = np.clip(p / total, epsilon, 1 - epsilon) if probabilities is clipped else p / total
+        inner = -t / q / n
+        through_sum = (inner * (p / total / total)).sum(axis=-1, keepdims=True)
+        yield "clip-ignored", "the clip is ignored after normalising", inner / total - through_sum
+    if e.loss_gradient is not None:
+        shifted = e.loss_gradient(p + epsilon, t)
+        yield "epsilon", "an epsilon is added in this pass only", shifted
+        first = e.loss_gradient(p[:1], t[:1])
+        yield "first-sample", "is that of the first sample", np.broadcast_to(first / n, p.shape)
     fused = (p - t) / n
     yield (
         "jacobian-twice",
@@ -241,13 +320,37 @@ def loss_gradients(e: Evidence) -> Iterator[Candidate]:
     yield "first-sample", "counts the first sample only", e.right * (np.arange(n) == 0)[:, None]
     yield "sign-for-difference", "is the sign of the difference", np.sign(p - t) / p.size
     yield "difference-for-sign", "is the difference instead of its sign", (p - t) / p.size
-    one_hot_as_index = np.zeros_like(p)
-    np.add.at(one_hot_as_index, (np.arange(n)[:, None], t.astype(int) % p.shape[1]), 1)
-    yield "one-hot-as-index", "one-hot rows are used as indices", (p - one_hot_as_index) / n
-    yield "one-hot-as-index", "one-hot rows are used as indices", (p - (one_hot_as_index > 0)) / n
+
+
+def _other_labels(e: Evidence, p: Array, t: Array) -> Iterator[Candidate]:
+    """The right gradient, of labels that are not the batch's."""
+    if e.loss_gradient is None:
+        return
+    for step in (1, -1):
+        shifted = np.roll(t, step, axis=1)
+        yield "labels-shifted", "the labels are off by one class", e.loss_gradient(p, shifted)
+    yield "labels-permuted", "the labels are in reverse order", e.loss_gradient(p, t[::-1])
+    for step in (1, -1):
+        rolled = np.roll(t, step, axis=0)
+        sentence = "the labels belong to the neighbouring samples"
+        yield "labels-permuted", sentence, e.loss_gradient(p, rolled)
+    rows = np.arange(len(p))[:, None]
+    as_index = np.zeros_like(p)
+    np.add.at(as_index, (rows, t.astype(int) % p.shape[1]), 1)
+    sentence = "one-hot rows are used as indices"
+    for indexed in (as_index, (as_index > 0).astype(float)):
+        yield "one-hot-as-index", sentence, (p - indexed) / len(p)
+
+
+def outputs(e: Evidence) -> Iterator[Candidate]:
+    """Predictions that the loss wrote into."""
+    if e.targets is not None and e.targets.shape == e.right.shape:
+        sentence = "has the labels subtracted: did the loss write into the predictions?"
+        yield "overwritten", sentence, e.right - e.targets
 
 
 BY_TENSOR: dict[str, Any] = {
+    "output": outputs,
     "grad_W": weight_gradients,
     "grad_b": bias_gradients,
     "grad_inputs": input_gradients,

@@ -212,6 +212,10 @@ def test_keras_in_two_processes_counts_as_in_one(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """With TensorFlow in them two workers find what this process finds, and print nothing."""
+    from joblib.externals.loky import get_reusable_executor
+
+    # Workers of an earlier test would grow by a whole TensorFlow, which joblib takes for a leak.
+    get_reusable_executor().shutdown()
     settings = Settings(0, "float32", ("keras-graph",))
     found = run_campaign(settings, 20, tmp_path, chunk=5, jobs=2)
     assert capfd.readouterr() == ("", "")

@@ -9,6 +9,7 @@ import numpy as np
 
 from agreement.cases import Case
 from agreement.checking import check_training_step, judge_traces, manual_trace
+from agreement.diagnosis import Diagnostician
 from agreement.faults.fault import Fault
 from agreement.report import MANUAL, Report
 from manual_backprop import SGD, NaiveSequential
@@ -72,11 +73,14 @@ def plant(fault: Fault, case: Case, position: int) -> Planted:
     return Planted(fault, case, model, loss, honest, location)
 
 
-def judge(planted: Planted, *against: str, any_shape: bool = True) -> Report:
+def judge(
+    planted: Planted, *against: str, any_shape: bool = True, diagnosed: bool = False
+) -> Report:
     """Judge the faulty model against references, which are shown the honest one.
 
     A reference reads architecture and weights only; that it sees the honest activation and
-    loss lets it reuse what it has traced for them.
+    loss lets it reuse what it has traced for them. ``diagnosed`` explains the first
+    disagreement as well.
     """
     # Imported here: what needs no framework must not load one.
     import reference
@@ -97,4 +101,9 @@ def judge(planted: Planted, *against: str, any_shape: bool = True) -> Report:
         traces[name] = reference.trace(
             planted.honest, case.inputs, case.targets, case.loss, MODES[name], any_shape=any_shape
         )
-    return Report(judge_traces(model, case.inputs, case.targets, loss, traces))
+    parts = (model, case.inputs, case.targets, loss)
+    report = Report(judge_traces(*parts, traces))
+    if diagnosed and report.disagreements:
+        first = report.disagreements[0]
+        report.diagnoses[first.name] = Diagnostician(*parts, traces).diagnose(first)
+    return report
