@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import sys
 import time
@@ -55,6 +56,9 @@ def check(
         int | None, typer.Option(min=0, help="With --data random: only this case.")
     ] = None,
     seed: SeedOption = 0,
+    plant: Annotated[
+        str, typer.Option(help="Plant a fault (see agreement faults) and see it caught.")
+    ] = "",
     mnist_path: Annotated[
         Path | None, typer.Option(help="Directory of MNIST's IDX files, or mnist.npz.")
     ] = None,
@@ -76,6 +80,7 @@ def check(
     job = Job(
         data=data,
         path=mnist_path,
+        plant=plant,
         activation=activation,
         loss=loss,
         loss_path=loss_path,
@@ -135,6 +140,49 @@ def _check_random(
                 f"--against {','.join(references)} --case {index}"
             )
     raise typer.Exit(1 if statistics.disagreeing else 0)
+
+
+@app.command("faults")
+def list_faults(as_json: JsonOption = False) -> None:
+    """List the planted faults, with how each happens."""
+    from agreement.faults import FAULTS
+    from agreement.report import wide_console
+
+    if as_json:
+        keys = ("name", "family", "tensor", "sentence")
+        print(json.dumps([{k: getattr(f, k) for k in keys} for f in FAULTS.values()], indent=1))
+        return
+    from rich.table import Table
+
+    table = Table(title=f"{len(FAULTS)} planted faults")
+    for heading in ("name", "family", "located at"):
+        table.add_column(heading, no_wrap=True)
+    table.add_column("how it happens")
+    for fault in FAULTS.values():
+        table.add_row(fault.name, fault.family, fault.tensor, fault.sentence)
+    wide_console().print(table)
+
+
+@app.command()
+def power(
+    cases: Annotated[int, typer.Option(min=4, help="Honest networks for the false alarms.")] = 400,
+    shown: Annotated[int, typer.Option(min=1, help="Cases for each planted fault.")] = 10,
+    seed: SeedOption = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure false alarms, the detection of every planted fault, and of small errors."""
+    from agreement.power import measure, steps
+    from agreement.report import wide_console
+
+    with _progress("measuring", quiet=as_json) as advance_to:
+        done = itertools.count(1)
+        found = measure(cases, shown, seed, lambda: advance_to(next(done), steps(cases)))
+    if as_json:
+        print(json.dumps(found.to_dict(), indent=1))
+        return
+    console = wide_console()
+    for table in found.tables():
+        console.print(table)
 
 
 @app.command("check-file")

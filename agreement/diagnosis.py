@@ -27,11 +27,13 @@ from agreement.verdicts import TensorVerdict, Verdict, View, judge_trace
 from manual_backprop import NaiveSequential
 from manual_backprop.activations import ACTIVATIONS
 from manual_backprop.layers import has_steps
-from manual_backprop.losses import LOSSES, CrossEntropy, Loss
+from manual_backprop.losses import EPSILON, LOSSES, CrossEntropy, Loss
 from manual_backprop.trace import BACKWARD_TENSORS, TensorName, Trace
 from manual_backprop.typing import Array
 
 WEIGHTS = ("grad_W", "grad_b")
+# Two predictions are the same where they differ by less than this share of the bound.
+SAME = 1e-3
 HALF_ROUNDOFF = float(np.finfo(np.float16).eps)
 
 
@@ -42,11 +44,19 @@ class Explanation:
     Attributes:
         name: short and stable, for machines. sentence: for people, "… looks like: …".
         residual: the largest |given − predicted| / bound: 0 fits perfectly, 1 just fits.
+        others: names of explanations that predict the very same numbers here (with two
+            classes, say, a factor ½ and a division by the number of classes).
     """
 
     name: str
     sentence: str
     residual: float
+    others: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Its own name, then those of its equals."""
+        return (self.name, *self.others)
 
 
 @dataclass(frozen=True)
@@ -169,14 +179,26 @@ class Diagnostician:
     def _candidates(self, v: TensorVerdict, evidence: Evidence) -> Iterator[Candidate]:
         at_loss = evidence.predictions is not None
         with np.errstate(all="ignore"):
+            if v.witness == MANUAL:
+                # The run differs from its own formula, so no other formula explains it.
+                yield from rearrangements(evidence)
+                yield from self._overwritten(v)
+                return
             yield from factors(evidence)
-            if at_loss:
+            if v.tensor == "loss":
+                yield from self._other_losses()
+            elif at_loss:
                 yield from loss_gradients(evidence)
             elif v.tensor in BY_TENSOR:
                 yield from BY_TENSOR[v.tensor](evidence)
             yield from rearrangements(evidence)
-            if v.witness == MANUAL:
-                yield from self._overwritten(v)
+
+    def _other_losses(self) -> Iterator[Candidate]:
+        """The loss's value with an epsilon that the other pass does not have."""
+        predictions = _wide(self.traces[MANUAL].predictions)
+        if self.loss.name in LOSSES and not self._fused and predictions is not None:
+            value = _pristine(self.loss).forward(predictions + EPSILON, self.targets)
+            yield "epsilon", "an epsilon is added in this pass only", np.asarray(value)
 
     def _overwritten(self, v: TensorVerdict) -> Iterator[Candidate]:
         """What a stored tensor of the manual run became, where a later step wrote into it."""
@@ -300,13 +322,20 @@ def explain_update(
 
 
 def _best(evidence: Evidence, bound: Array, candidates: Iterable[Candidate]) -> Explanation | None:
-    """The candidate that fits best within the bound; of equals the first."""
-    best: Explanation | None = None
+    """The candidate that fits best within the bound, with all that predict the same numbers."""
+    fitting = []
     for name, sentence, candidate in candidates:
         residual = _residual(evidence.given, candidate, bound)
-        if residual <= 1 and (best is None or residual < best.residual / 2):
-            best = Explanation(name, sentence, residual)
-    return best
+        if residual <= 1:
+            fitting.append((residual, name, sentence, candidate))
+    if not fitting:
+        return None
+    residual, name, sentence, best = min(fitting, key=lambda fit: fit[0])
+    # Of equals, the first in the order in which candidates come.
+    equals = [fit for fit in fitting if _residual(best, fit[3], bound) <= SAME]
+    _, name, sentence, _ = equals[0]
+    others = {other: text for _, other, text, _ in equals[1:] if other != name}
+    return Explanation(name, " — or ".join([sentence, *others.values()]), residual, (*others,))
 
 
 def _own_gradient(
@@ -315,8 +344,7 @@ def _own_gradient(
     """This library's own gradient of a loss, of (predictions, target rows)."""
     if loss.name not in LOSSES:
         return None
-    own: Any = LOSSES[loss.name]
-    pristine = own(loss.path) if issubclass(own, CrossEntropy) else own()
+    pristine = _pristine(loss)
     backward = pristine.backward_from_logits if fused else pristine.backward
 
     def gradient(predictions: Array, rows: Array) -> Array:
@@ -324,6 +352,12 @@ def _own_gradient(
         return backward(predictions, targets)
 
     return gradient
+
+
+def _pristine(loss: Loss) -> Any:
+    """This library's own loss of the same name and path."""
+    own: Any = LOSSES[loss.name]
+    return own(loss.path) if issubclass(own, CrossEntropy) else own()
 
 
 def _by_shape(e: Evidence, weight_shapes: list[tuple[int, ...]]) -> Explanation | None:

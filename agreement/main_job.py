@@ -9,12 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
+from agreement import faults
 from agreement.checking import check, check_training_step
 from agreement.report import Report
 from manual_backprop import SGD, NaiveDense, NaiveSequential, evaluate, fit, losses
 from manual_backprop.catalogue import unknown_name
 from manual_backprop.datasets import Dataset, digits, mnist, spiral
 from manual_backprop.losses import CrossEntropy, Loss
+from manual_backprop.optimizers import Optimizer
 from manual_backprop.typing import Array
 from manual_backprop.validation import as_count, as_dtype
 
@@ -33,6 +35,7 @@ class Job:
         loss: the loss's name. loss_path: see ``manual_backprop.losses``.
         learning_rate, epochs, batch_size, seed: of the training.
         checks: about how many batches are verified.
+        plant: the name of a fault to plant, to see it caught; "" for none.
     """
 
     data: str = "digits"
@@ -48,6 +51,7 @@ class Job:
     batch_size: int = 32
     seed: int = 0
     checks: int = 24
+    plant: str = ""
 
 
 def load(job: Job) -> tuple[Dataset, Dataset]:
@@ -106,7 +110,8 @@ def run(
     """
     as_dtype(job.dtype)
     batch_size, epochs = as_count("batch_size", job.batch_size), as_count("epochs", job.epochs)
-    loss, optimizer = make_loss(job), SGD(job.learning_rate)
+    loss = make_loss(job)
+    optimizer: Optimizer = SGD(job.learning_rate)
     training, held_out = load(job)
     sizes = (training.images.shape[1], training.classes)
     if job.expected_sizes not in (None, sizes):
@@ -115,6 +120,23 @@ def run(
             f"inputs and {sizes[1]} classes; give {sizes[0]},…,{sizes[1]}."
         )
     model = make_model(job, training.images.shape[1], training.classes)
+    faulty_optimizer: Optimizer | None = None
+    if job.plant:
+        fault = faults.get(job.plant)
+        positions = fault.positions(model, loss)
+        if not positions:
+            raise ValueError(
+                f"--plant: {fault.name} finds no place in {model!r} with {loss!r}; "
+                f"change --activation, --layers, --loss or --loss-path."
+            )
+        location = fault.location(model, loss, positions[0])
+        loss = fault.plant(model, loss, positions[0])
+        if fault.prepare is not None:
+            first = training.images[:batch_size]
+            fault.prepare(model, first, loss.prepare(training.labels[:batch_size], first), loss)
+        if fault.optimizer is not None:
+            # Trained is with the honest one: a wrong update need not stay finite for long.
+            faulty_optimizer = fault.optimizer(job.learning_rate)
     batches = -(-len(training) // batch_size)
     steps = epochs * batches
     verified = {*range(0, steps, max(1, steps // job.checks)), batches - 1}
@@ -146,12 +168,14 @@ def run(
         training.labels[batch],
         loss=loss,
         learning_rate=job.learning_rate,
+        optimizer=faulty_optimizer,
         against=against,
     )
     report = reports[0].merge([*reports[1:], step_report])
     evaluation = evaluate(model, held_out.images, held_out.labels, loss=loss)
     report.facts = {
         "data": job.data,
+        **({"planted": job.plant, "planted_at": str(location)} if job.plant else {}),
         "model": repr(model),
         "loss_function": repr(loss),
         "dtype": job.dtype,

@@ -117,7 +117,8 @@ def fault_power(fault: Fault, shown: int, seed: int, dtype: str = "float32") -> 
             power.located += place == right_place
             diagnosis = report.diagnoses.get(first.name)
             explanation = diagnosis.explanation if diagnosis else None
-            power.named += explanation is not None and explanation.name in RIGHT_NAMES[fault.name]
+            names = explanation.names if explanation else ()
+            power.named += not {*RIGHT_NAMES[fault.name]}.isdisjoint(names)
         if power.shown == shown:
             break
     return power
@@ -223,20 +224,27 @@ class Power:
             counts = (fault.shown, fault.detected, fault.located, fault.named)
             median = "" if fault.median_cases is None else f"{fault.median_cases:g}"
             faults.add_row(fault.fault, *map(str, counts), median)
-        epsilons = Table(title="share of relative errors ε that is detected", box=box.SIMPLE_HEAD)
-        for heading in ("dtype", "view", "planted in"):
-            epsilons.add_column(heading, no_wrap=True)
-        shown = sorted({row["epsilon"] for row in self.epsilons}, reverse=True)
-        for epsilon in shown:
-            epsilons.add_column(f"{epsilon:.0e}".replace("e-0", "e-"), justify="right")
-        rates: dict[tuple[str, str, str], dict[float, float]] = {}
-        for row in self.epsilons:
-            key = (row["dtype"], row["view"], row["planted in"])
-            rates.setdefault(key, {})[row["epsilon"]] = row["detected"]
-        for key, found in rates.items():
-            cells = [f"{found[e]:.0%}" if e in found else "" for e in shown]
-            epsilons.add_row(*key, *cells)
-        return [alarms, faults, epsilons]
+        return [alarms, faults, *map(self._epsilon_table, EPSILONS)]
+
+    def _epsilon_table(self, dtype: str) -> Table:
+        from rich import box
+        from rich.table import Table
+
+        title = f"share of relative errors ε that is detected, {dtype}"
+        table = Table(title=title, box=box.SIMPLE_HEAD)
+        table.add_column("ε", justify="right")
+        columns = [(str(view), where) for view in View for where in PLANTINGS]
+        for column in columns:
+            table.add_column(", ".join(column), justify="right")
+        rates = {
+            (row["view"], row["planted in"], row["epsilon"]): row["detected"]
+            for row in self.epsilons
+            if row["dtype"] == dtype
+        }
+        for epsilon in EPSILONS[dtype]:
+            cells = [f"{rates[(*column, epsilon)]:.1%}" for column in columns]
+            table.add_row(f"{epsilon:.0e}", *cells)
+        return table
 
     @property
     def total(self) -> FaultPower:

@@ -217,10 +217,10 @@ def test_keras_in_two_processes_counts_as_in_one(
     # Workers of an earlier test would grow by a whole TensorFlow, which joblib takes for a leak.
     get_reusable_executor().shutdown()
     settings = Settings(0, "float32", ("keras-graph",))
-    found = run_campaign(settings, 20, tmp_path, chunk=5, jobs=2)
+    found = run_campaign(settings, 8, tmp_path, chunk=2, jobs=2)
     assert capfd.readouterr() == ("", "")
-    assert found == run_cases(settings, range(20))
-    assert found.compared == {"keras-graph": 20}
+    assert found == run_cases(settings, range(8))
+    assert found.compared == {"keras-graph": 8}
 
 
 # -- failures -----------------------------------------------------------------------------------

@@ -73,7 +73,8 @@ RIGHT_NAMES: dict[str, tuple[str, ...]] = {
     "relu-mask-from-output": DERIVATIVE,  # output ≥ 0 always holds: no mask at all
     "relu-mask-inverted": ("mask-inverted",),
     "relu-mask-missing": DERIVATIVE,
-    "relu-mask-of-another-layer": ("other-mask",),
+    # the layer below a ReLU: its mask is that of the inputs
+    "relu-mask-of-another-layer": ("other-mask", "mask-of-inputs"),
     "relu-mask-of-first-sample": ("mask-of-first-sample",),
     "relu-mask-of-gradient": ("mask-of-upstream",),
     "relu-mask-of-inputs": ("mask-of-inputs",),
