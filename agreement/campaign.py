@@ -24,10 +24,10 @@ from agreement.casefile import write_case
 from agreement.cases import Case
 from agreement.checking import gather_traces, judge_traces
 from agreement.random_check import Settings, draw, judge_case
-from agreement.report import MANUAL, remark
+from agreement.report import remark
 from agreement.shrinking import TRIES, shrink
 from agreement.statistics import Statistics, combine
-from agreement.verdicts import TensorVerdict, Verdict
+from agreement.verdicts import MANUAL, TensorVerdict, Verdict
 from manual_backprop.validation import as_count
 from reference.modes import MODES
 

@@ -14,8 +14,9 @@ from agreement.expectation import bounded_copy, expect_end_to_end, expect_locall
 from agreement.foreign import OURS, Layout, SumOverSamples
 from agreement.opinion import DUAL, dual_local_trace, dual_trace
 from agreement.precision import precision_of
-from agreement.report import MANUAL, Report, one_per_tensor
+from agreement.report import Report, one_per_tensor
 from agreement.verdicts import (
+    MANUAL,
     Comparison,
     TensorVerdict,
     View,

@@ -22,8 +22,7 @@ from agreement.explanations import (
     rearrangements,
 )
 from agreement.opinion import DUAL, dual_local_trace, dual_trace
-from agreement.report import MANUAL
-from agreement.verdicts import TensorVerdict, Verdict, View, judge_trace
+from agreement.verdicts import MANUAL, TensorVerdict, Verdict, View, judge_trace
 from manual_backprop import NaiveSequential
 from manual_backprop.activations import ACTIVATIONS
 from manual_backprop.layers import has_steps

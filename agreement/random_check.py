@@ -9,9 +9,9 @@ import numpy as np
 
 from agreement.cases import Case, draw_case
 from agreement.checking import gather_traces, judge_traces
-from agreement.report import MANUAL, remark
+from agreement.report import remark
 from agreement.statistics import Statistics
-from agreement.verdicts import Verdict
+from agreement.verdicts import MANUAL, Verdict
 from reference.modes import MODES
 
 # XLA compiles for every shape, so two cases in five have one of a few fixed architectures.

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any
 
-from agreement.verdicts import TensorVerdict, Verdict, View
+from agreement.verdicts import MANUAL, TensorVerdict, Verdict, View
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
     from agreement.diagnosis import Diagnosis
 
-MANUAL = "manual"
 WIDTH = 120
 
 

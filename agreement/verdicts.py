@@ -20,6 +20,8 @@ from manual_backprop.trace import TensorName, Trace
 from manual_backprop.typing import Array
 
 BLUNT_FLOOR = 0.5
+# The witness that the manual code's own run is.
+MANUAL = "manual"
 
 
 class Verdict(StrEnum):

@@ -11,7 +11,8 @@ from agreement.cases import Case
 from agreement.checking import check_training_step, judge_traces, manual_trace
 from agreement.diagnosis import Diagnostician
 from agreement.faults.fault import Fault
-from agreement.report import MANUAL, Report
+from agreement.report import Report
+from agreement.verdicts import MANUAL
 from manual_backprop import SGD, NaiveSequential
 from manual_backprop.losses import Loss
 from manual_backprop.trace import TensorName
