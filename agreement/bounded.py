@@ -18,28 +18,27 @@ Rounding. With x the exact result of one operation and m = |v| + e ≥ |x|:
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from functools import cache, lru_cache
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
-from numpy.typing import DTypeLike
 
 from agreement import rules
 from agreement.allowances import allowance
+from agreement.complaints import callers_line, refuse_options, unsupported
+from agreement.enclosures import Enclosures
 from agreement.masks import Mask
 from agreement.precision import SLACK, Precision, precision_of
 from agreement.rules import Operand, Primitive
 from manual_backprop.typing import Array
 
-Move: TypeAlias = Callable[[Array], Array]
 # From operands to the result's (value, error, largest magnitude on the way).
 Computation: TypeAlias = Callable[..., tuple[Array, Array, Array]]
 
 
-class BoundedArray(NDArrayOperatorsMixin):
+class BoundedArray(Enclosures, NDArrayOperatorsMixin):
     """An array of intervals ``value ± error`` in a working precision.
 
     Attributes:
@@ -55,186 +54,10 @@ class BoundedArray(NDArrayOperatorsMixin):
         precision: the working precision; ``dtype`` is its dtype.
     """
 
-    runs_derivations = True
-    __slots__ = (
-        "_exact",
-        "_limited",
-        "_smooth_error",
-        "divisor",
-        "error",
-        "move",
-        "parent",
-        "precision",
-        "terms",
-        "value",
-    )
-
-    def __init__(
-        self,
-        value: Array,
-        error: Array,
-        precision: Precision,
-        *,
-        smooth_error: Array | None = None,
-        exact: bool = False,
-        limited: bool = True,
-        terms: int = 0,
-    ) -> None:
-        self.value = value
-        self.error = error
-        self.precision = precision
-        self.terms = terms
-        self.divisor: BoundedArray | None = None
-        # What a view shares with the array that it is a view of, it asks that array for.
-        self.parent: BoundedArray | None = None
-        self.move: Move = np.asarray
-        self._smooth_error = smooth_error
-        self._exact = exact
-        self._limited = limited
-
-    shape = property(lambda self: self.value.shape)
-    ndim = property(lambda self: self.value.ndim)
-    size = property(lambda self: self.value.size)
-    dtype = property(lambda self: self.precision.dtype)
-
-    @property
-    def exact(self) -> bool:
-        """Whether every error is known to be zero, also in what shares this memory."""
-        return self._exact if self.parent is None else self.parent.exact
-
-    @exact.setter
-    def exact(self, exact: bool) -> None:
-        if self.parent is not None:
-            self.parent.exact = exact
-        self._exact = exact
-
-    @property
-    def limited(self) -> bool:
-        """False once an error, also in what shares this memory, may be ∞."""
-        return self._limited if self.parent is None else self.parent.limited
-
-    @limited.setter
-    def limited(self, limited: bool) -> None:
-        if self.parent is not None:
-            self.parent.limited = limited
-        self._limited = limited
-
-    @property
-    def smooth_error(self) -> Array | None:
-        """See the class."""
-        if self._smooth_error is None and self.parent is not None:
-            above = self.parent.smooth_error
-            self._smooth_error = None if above is None else np.asarray(self.move(above))
-        return self._smooth_error
-
-    def _split(self) -> None:
-        """Have a smooth error from here on, together with what shares this memory."""
-        if self.smooth_error is None:
-            if self.parent is None:
-                self._smooth_error = np.array(self.error)
-            else:
-                self.parent._split()
-
-    @property
-    def smooth(self) -> Array:
-        """``smooth_error``, or ``error`` where no mask upstream was undecided."""
-        return self.error if self.smooth_error is None else self.smooth_error
-
-    def __repr__(self) -> str:
-        return f"BoundedArray({self.value!r} ± {self.error!r}, {self.dtype})"
-
-    # -- conversion: never silently ------------------------------------------------------
-
-    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> Array:
-        raise TypeError(
-            f"{callers_line()}: an error-carrying array would become a plain one here and lose "
-            f"its bounds; write this line with ufuncs, @, reductions, np.where or *_like."
-        )
-
-    def _refuse(self, *_: Any) -> Any:
-        return self.__array__()
-
-    __float__ = __int__ = __bool__ = __index__ = item = tolist = _refuse
-
-    def __len__(self) -> int:
-        return len(self.value)
+    __slots__ = ()
 
     def __iter__(self) -> Iterator[BoundedArray]:
         return (self[i] for i in range(len(self)))
-
-    # -- rearrangements: views where NumPy's are views ------------------------------------
-
-    def rearranged(self, move: Move) -> BoundedArray:
-        """Apply a rearrangement of elements to value and errors alike."""
-        if self.error.strides != self.value.strides and self.parent is None:
-            self._lay_out()
-        error = np.asarray(move(self.error))
-        result = BoundedArray(
-            np.asarray(move(self.value)),
-            error,
-            self.precision,
-            exact=self.exact,
-            limited=self.limited,
-            terms=self.terms,
-        )
-        if np.may_share_memory(error, self.error):
-            result.parent, result.move = self, move
-        elif self.smooth_error is not None:
-            result._smooth_error = np.asarray(move(self.smooth_error))
-        return result
-
-    def _lay_out(self) -> None:
-        """Lay the errors out in memory as the values are, so that views of them correspond."""
-
-        def alike(x: Array) -> Array:
-            result = np.empty_like(self.value)
-            result[...] = x
-            return result
-
-        self.error = alike(self.error)
-        if self._smooth_error is not None:
-            self._smooth_error = alike(self._smooth_error)
-
-    @property
-    def T(self) -> BoundedArray:
-        """The transposed array."""
-        return self.rearranged(np.transpose)
-
-    def copy(self, order: str = "C") -> BoundedArray:
-        """An independent copy."""
-        return self.rearranged(lambda x: x.copy(order))
-
-    def __copy__(self) -> BoundedArray:
-        return self.copy()
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> BoundedArray:
-        return self.copy()
-
-    def astype(self, dtype: DTypeLike, copy: bool = True) -> BoundedArray:
-        """A copy in the working precision: narrowing on the way earns no wider bound."""
-        if np.dtype(dtype).kind != "f":
-            raise TypeError(f"{callers_line()}: astype({dtype}) would lose the error bound.")
-        return self.copy()
-
-    def reshape(self, *shape: Any, **kwargs: Any) -> BoundedArray:
-        """As ndarray.reshape."""
-        return self.rearranged(lambda x: x.reshape(*shape, **kwargs))
-
-    def ravel(self) -> BoundedArray:
-        """As ndarray.ravel."""
-        return self.rearranged(np.ravel)
-
-    def flatten(self) -> BoundedArray:
-        """As ndarray.flatten."""
-        return self.rearranged(lambda x: x.flatten())
-
-    def transpose(self, *axes: Any) -> BoundedArray:
-        """As ndarray.transpose."""
-        return self.rearranged(lambda x: x.transpose(*axes))
-
-    def squeeze(self, axis: Any = None) -> BoundedArray:
-        """As ndarray.squeeze."""
-        return self.rearranged(lambda x: x.squeeze(axis))
 
     def __getitem__(self, index: Any) -> BoundedArray:
         plain = _plain_index(index)
@@ -622,29 +445,3 @@ def _plain_index(index: Any) -> Any:
     if isinstance(index, tuple):
         return tuple(_plain_index(i) for i in index)
     return np.asarray(index) if isinstance(index, Mask) else index
-
-
-def refuse_options(name: str, options: dict[str, Any]) -> None:
-    """Raise for options of a NumPy method that have no rule; None and defaults pass."""
-    given = [key for key, value in options.items() if value is not None]
-    if given:
-        raise unsupported(f"{name}({', '.join(given)}=…)")
-
-
-def unsupported(what: str) -> TypeError:
-    """The error for an operation without a rule."""
-    return TypeError(
-        f"{callers_line()}: no error bound is known for {what}; write this line with arithmetic, "
-        f"@, sum, mean, max, where, maximum, clip, exp, log, sqrt or tanh."
-    )
-
-
-def callers_line() -> str:
-    """file:line of the nearest frame outside NumPy and this package."""
-    frame = sys._getframe(1)
-    while frame.f_back is not None:
-        module = frame.f_globals.get("__name__", "")
-        if module.split(".")[0] not in ("numpy", "agreement"):
-            break
-        frame = frame.f_back
-    return f"{frame.f_code.co_filename}:{frame.f_lineno}"

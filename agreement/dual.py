@@ -19,7 +19,7 @@ import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 from numpy.typing import DTypeLike
 
-from agreement.bounded import callers_line
+from agreement.complaints import callers_line
 from manual_backprop.special import FUNCTIONS as SPECIAL
 from manual_backprop.typing import Array
 

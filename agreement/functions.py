@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from agreement.bounded import BoundedArray, bounded, refuse_options, select, unsupported
+from agreement.bounded import BoundedArray, bounded, select
+from agreement.complaints import refuse_options, unsupported
 from agreement.masks import COMPLAINT, Mask
 
 

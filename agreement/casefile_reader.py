@@ -1,0 +1,404 @@
+"""Reading case files, trusting nothing.
+
+Sizes, types and shapes are checked before anything is allocated, the headers are parsed rather
+than evaluated, and whatever is wrong becomes one ``CaseFileError``.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import stat
+import zipfile
+from dataclasses import dataclass
+from typing import IO, Any
+
+import numpy as np
+
+from agreement.casefile_format import (
+    BLOCK,
+    FIELDS,
+    FORMAT,
+    LARGEST,
+    LARGEST_RATIO,
+    LONGEST_HEADER,
+    LONGEST_NAME,
+    LONGEST_TEXT,
+    REQUIRED,
+    VERSION,
+    CaseFileError,
+    StoredCase,
+)
+from agreement.checking import resolve_references
+from agreement.foreign import Layout, bias_shapes
+from manual_backprop import NaiveDense, NaiveSequential, activations
+from manual_backprop.activations import ACTIVATIONS, Activation
+from manual_backprop.catalogue import unknown_name
+from manual_backprop.losses import LOSSES, PATHS, CrossEntropy, Loss
+from manual_backprop.typing import Array
+from manual_backprop.validation import as_dtype, as_finite
+
+_HEADER = re.compile(
+    r"\{(?:(?:'descr':'(?P<descr>[^']{1,16})'|'fortran_order':(?P<order>True|False)"
+    r"|'shape':\((?P<shape>[\d,]*)\)),?){3}\}"
+)
+_REAL = re.compile(r"[<>=|]?(?:b1|[iu][1248]|f[248])")
+_TEXT = re.compile(r"(?:[<>=|]?U|\|?S)\d{1,6}|\|?u1")
+
+
+def read_case(path: str | os.PathLike[str], *, largest: int = LARGEST) -> StoredCase:
+    """Read a case file, whoever wrote it.
+
+    Args:
+        largest: the most that the file may hold unpacked, in bytes, and about the most that
+            its tensors may take.
+
+    Raises:
+        CaseFileError: for anything but a sound case file, before allocating for its arrays.
+        OSError: for a file that cannot be opened.
+    """
+    with _open_regular(path) as handle:
+        try:
+            with _archive(handle) as archive:
+                return _Reader(archive, largest).read()
+        except (ValueError, TypeError) as error:
+            raise CaseFileError(f"{path}: {_plain(str(error))}") from None
+        except Exception as error:  # whatever zipfile or zlib make of a damaged file
+            raise CaseFileError(
+                f"{path}: is not a readable case file "
+                f"({_plain(f'{type(error).__name__}: {error}')})."
+            ) from None
+
+
+@dataclass(frozen=True)
+class _Header:
+    """What a member's ``.npy`` header says; ``start`` is where its numbers begin."""
+
+    descr: str
+    fortran: bool
+    shape: tuple[int, ...]
+    start: int
+
+
+class _Reader:
+    """Reads one archive: first its text, then every header, and only then the arrays."""
+
+    def __init__(self, archive: zipfile.ZipFile, largest: int) -> None:
+        self.archive, self.largest = archive, largest
+        self.members = self._sound_members()
+        self.headers = {name: self._header(name) for name in self.members}
+
+    def _sound_members(self) -> dict[str, zipfile.ZipInfo]:
+        members: dict[str, zipfile.ZipInfo] = {}
+        total = 0
+        for info in self.archive.infolist():
+            shown = repr(info.filename[:LONGEST_NAME])
+            name = info.filename.removesuffix(".npy")
+            if name == info.filename or not name.isidentifier():
+                raise CaseFileError(f"member {shown} is not an array of a case file.")
+            if name in members:
+                raise CaseFileError(f"member {shown} is there twice.")
+            if info.flag_bits & 1 or info.compress_type not in (
+                zipfile.ZIP_STORED,
+                zipfile.ZIP_DEFLATED,
+            ):
+                raise CaseFileError(
+                    f"member {shown} is encrypted or compressed in a way that is not read here; "
+                    f"write the file with numpy.savez."
+                )
+            if info.file_size > LARGEST_RATIO * info.compress_size + BLOCK:
+                raise CaseFileError(f"member {shown} claims more than its bytes can hold.")
+            members[name] = info
+            total += info.file_size
+        if total > self.largest:
+            raise CaseFileError(
+                f"holds {total} bytes unpacked, more than the {self.largest} that are allowed; "
+                f"raise the limit if you trust it."
+            )
+        return members
+
+    def _header(self, name: str) -> _Header:
+        """Parse a header without evaluating it, and hold it against the member's size."""
+        info = self.members[name]
+        with self.archive.open(info) as stream:
+            prefix = stream.read(12)
+            if prefix[:6] != b"\x93NUMPY" or prefix[6:7] not in (b"\x01", b"\x02", b"\x03"):
+                raise CaseFileError(f"{name}: is not a NumPy array.")
+            width = 2 if prefix[6:7] == b"\x01" else 4
+            length = int.from_bytes(prefix[8 : 8 + width], "little")
+            if length > LONGEST_HEADER:
+                raise CaseFileError(f"{name}: has a header of {length} bytes.")
+            start = 8 + width + length
+            text = (prefix + stream.read(max(0, start - 12)))[8 + width : start]
+        found = _HEADER.fullmatch("".join(text.decode("latin-1").split()))
+        if found is None or None in found.group("descr", "order", "shape"):
+            raise CaseFileError(f"{name}: has a header that is not that of a plain array.")
+        descr, kind = found["descr"], _TEXT if name == "case" else _REAL
+        if not kind.fullmatch(descr):
+            objects = "O" in descr
+            shown = "Python objects, which are never read" if objects else f"dtype {descr!r}"
+            raise CaseFileError(f"{name}: holds {shown}; expected real numbers.")
+        shape = tuple(int(part[:20]) for part in found["shape"].split(",") if part)
+        if len(shape) > 2:
+            raise CaseFileError(f"{name}: has {len(shape)} axes, expected at most 2.")
+        size = start + math.prod(shape) * np.dtype(descr).itemsize
+        if size != info.file_size or 0 in shape:
+            raise CaseFileError(
+                f"{name}: says that it has shape {shape} and dtype {descr}, but it does not hold "
+                f"that many numbers."
+            )
+        return _Header(descr, found["order"] == "True", shape, start)
+
+    def read(self) -> StoredCase:
+        """Check the text, all names and all shapes; then read the arrays and build the case."""
+        text = self._text()
+        layout = Layout(*(text[name] for name in ("weights", "samples", "reduction")))
+        chain = [_activation(i, entry) for i, entry in enumerate(text["activations"])]
+        loss = _loss(text["loss"], text["path"])
+        loss.is_fused_with(chain[-1].name)
+        dtype = as_dtype(text["dtype"])
+        sizes = self._sizes(len(chain), layout)
+        with_gradients = self._check_names(len(chain))
+        self._check_shapes(sizes, layout, with_gradients)
+        layers = []
+        for number, activation in enumerate(chain, start=1):
+            kernel = self._weight(f"W{number}", layout, sizes[number - 1 : number + 1], dtype)
+            bias = None
+            if f"b{number}" in self.members:
+                bias = self._weight(f"b{number}", layout, sizes[number : number + 1], dtype)
+            layers.append(NaiveDense.from_weights(kernel, bias, activation))
+        model = NaiveSequential(layers)
+        inputs = _exactly("inputs", layout.as_rows("inputs", self._array("inputs")), dtype)
+        labels = layout.as_rows("labels", self._array("labels"))
+        placeholder = np.broadcast_to(np.zeros((), dtype), (len(inputs), sizes[-1]))
+        gradients = None
+        if with_gradients:
+            names = [f"grad_{name}" for name in self._weight_names(len(chain))]
+            gradients = [
+                np.ascontiguousarray(layout.as_weight(name, self._array(name), weight.shape))
+                for name, weight in zip(names, model.weights, strict=True)
+            ]
+        return StoredCase(
+            model,
+            inputs,
+            loss.prepare(labels, placeholder),
+            loss,
+            gradients,
+            layout.reduction,
+            tuple(text["against"]),
+            text["note"],
+        )
+
+    def _text(self) -> dict[str, Any]:
+        """The member ``case``: every field, with its default and of its own type."""
+        if "case" not in self.members:
+            raise CaseFileError(
+                "has no member 'case', which says what it holds; see docs/case-files.md."
+            )
+        if self.members["case"].file_size > LONGEST_TEXT:
+            raise CaseFileError(f"case: is longer than {LONGEST_TEXT} bytes.")
+        raw = self._array("case")
+        if raw.dtype.kind in "US" and raw.size != 1:
+            raise CaseFileError(f"case: has shape {raw.shape}, expected one text.")
+        whole = raw.tobytes() if raw.dtype.kind == "u" else raw.reshape(())[()]
+        try:
+            given = json.loads(whole)
+        except (ValueError, RecursionError):
+            raise CaseFileError("case: is not JSON.") from None
+        if not isinstance(given, dict):
+            raise CaseFileError("case: is not a JSON object.")
+        if given.get("format") != FORMAT:
+            raise CaseFileError(f"case: its format is not {FORMAT!r}.")
+        if given.get("version") != VERSION or isinstance(given["version"], bool):
+            raise CaseFileError(
+                f"case: is of version {str(given.get('version'))[:20]}; this program reads "
+                f"version {VERSION}."
+            )
+        for name in [*given, *REQUIRED]:
+            if name not in FIELDS:
+                raise unknown_name("case", name[:LONGEST_NAME], FIELDS)
+            if name not in given:
+                raise CaseFileError(f"case: has no field {name!r}.")
+            wanted = type(FIELDS[name])
+            if type(given[name]) is not wanted:
+                raise CaseFileError(f"case: {name} is not a {_JSON_TYPES[wanted]}.")
+            if wanted is str and name != "note" and len(given[name]) > LONGEST_NAME:
+                raise CaseFileError(f"case: {name} is longer than {LONGEST_NAME} letters.")
+        text = FIELDS | given
+        if not text["activations"]:
+            raise CaseFileError("case: activations is empty, expected a name for each layer.")
+        for name in text["against"]:
+            if not isinstance(name, str) or len(name) > LONGEST_NAME:
+                raise CaseFileError("case: against is not a list of names.")
+        if text["against"]:
+            resolve_references(text["against"])
+        return text
+
+    def _sizes(self, layers: int, layout: Layout) -> list[int]:
+        """Layer sizes, inputs first, from the kernels' shapes."""
+        sizes: list[int] = []
+        for number in range(1, layers + 1):
+            name = f"W{number}"
+            if name not in self.headers:
+                raise CaseFileError(f"has {layers} activations, but no {name}.")
+            shape = self.headers[name].shape
+            if len(shape) != 2:
+                raise CaseFileError(f"{name}: has shape {shape}, expected two axes.")
+            inputs, outputs = layout.kernel_shape(shape)
+            if sizes and inputs != sizes[-1]:
+                raise CaseFileError(
+                    f"{name}: takes {inputs} inputs, but W{number - 1} has {sizes[-1]} outputs, "
+                    f"with weights laid out {layout.weights}."
+                )
+            sizes += [inputs, outputs] if not sizes else [outputs]
+        return sizes
+
+    def _weight_names(self, layers: int) -> list[str]:
+        names = [f"{kind}{number}" for number in range(1, layers + 1) for kind in "Wb"]
+        return [name for name in names if name in self.members]
+
+    def _check_names(self, layers: int) -> bool:
+        """No member too few or too many; True if there are gradients."""
+        weights = self._weight_names(layers)
+        gradients = [f"grad_{name}" for name in weights]
+        with_gradients = any(name.startswith("grad_") for name in self.members)
+        wanted = ["case", *weights, *(gradients if with_gradients else []), "inputs", "labels"]
+        for name in wanted:
+            if name not in self.members:
+                raise CaseFileError(f"has no member {name!r}.")
+        for name in self.members:
+            if name not in wanted:
+                raise unknown_name("member", name[:LONGEST_NAME], wanted[:20])
+        return with_gradients
+
+    def _check_shapes(self, sizes: list[int], layout: Layout, with_gradients: bool) -> None:
+        """Every array fits the others, and the passes fit into memory."""
+        shapes = {name: header.shape for name, header in self.headers.items()}
+
+        def expect(name: str, *accepted: tuple[int, ...]) -> None:
+            if name in shapes and shapes[name] not in accepted:
+                raise CaseFileError(
+                    f"{name}: has shape {shapes[name]}, expected {' or '.join(map(str, accepted))}."
+                )
+
+        for number, outputs in enumerate(sizes[1:], start=1):
+            expect(f"b{number}", *bias_shapes(outputs))
+            if with_gradients:
+                expect(f"grad_W{number}", shapes[f"W{number}"])
+                expect(f"grad_b{number}", *bias_shapes(outputs))
+        batch = layout.row_shape(shapes["inputs"])
+        if len(batch) != 2 or batch[1] != sizes[0]:
+            expected = (
+                f"(batch, {sizes[0]})" if layout.samples == "rows" else f"({sizes[0]}, batch)"
+            )
+            raise CaseFileError(
+                f"inputs: has shape {shapes['inputs']}, expected {expected}, with samples in "
+                f"{layout.samples}."
+            )
+        samples = batch[0]
+        columns = layout.row_shape((samples, 1)), layout.row_shape((samples, sizes[-1]))
+        expect("labels", (samples,), *columns)
+        needed = 8 * (samples * sum(sizes) + sizes[-1] ** 2)
+        if needed > self.largest:
+            raise CaseFileError(
+                f"needs about {needed} bytes to run, more than the {self.largest} that are "
+                f"allowed; raise the limit if you trust it."
+            )
+
+    def _weight(self, name: str, layout: Layout, shape: list[int], dtype: np.dtype[Any]) -> Array:
+        array = layout.as_weight(name, self._array(name), tuple(shape))
+        return np.ascontiguousarray(_exactly(name, array, dtype))
+
+    def _array(self, name: str) -> Array:
+        """A member's numbers, a block at a time; its header is known to be sound."""
+        header, info = self.headers[name], self.members[name]
+        numbers = np.empty(info.file_size - header.start, np.uint8)
+        with self.archive.open(info) as stream:
+            stream.read(header.start)
+            filled = 0
+            while block := stream.read(BLOCK):
+                numbers[filled : filled + len(block)] = np.frombuffer(block, np.uint8)
+                filled += len(block)
+        if filled != numbers.size:
+            raise CaseFileError(f"{name}: ends early.")
+        array = numbers.view(np.dtype(header.descr))
+        shaped = array.reshape(header.shape, order="F" if header.fortran else "C")
+        return shaped if shaped.dtype.isnative else shaped.astype(shaped.dtype.newbyteorder("="))
+
+
+_JSON_TYPES = {str: "text", int: "whole number", list: "list"}
+
+
+def _activation(index: int, entry: object) -> Activation:
+    """An activation from its name, or from an object with its name and numeric arguments."""
+    arguments: dict[str, Any] = dict(entry) if isinstance(entry, dict) else {"name": entry}
+    name = arguments.pop("name", None)
+    if not isinstance(name, str) or name[:LONGEST_NAME] not in ACTIVATIONS:
+        raise unknown_name(f"activations[{index}]", str(name)[:LONGEST_NAME], ACTIVATIONS)
+    if not all(
+        type(value) in (int, float) and math.isfinite(value) for value in arguments.values()
+    ):
+        raise CaseFileError(f"activations[{index}]: has an argument that is not a finite number.")
+    try:
+        return activations.get(ACTIVATIONS[name](**arguments))
+    except TypeError:
+        raise CaseFileError(
+            f"activations[{index}]: {name} takes no such argument as it is given."
+        ) from None
+
+
+def _loss(name: str, path: str) -> Loss:
+    if name not in LOSSES:
+        raise unknown_name("loss", name, LOSSES)
+    if path not in PATHS:
+        raise unknown_name("path", path, PATHS)
+    kind = LOSSES[name]
+    if issubclass(kind, CrossEntropy):
+        return kind(path)
+    if path != "auto":
+        raise CaseFileError(f"case: path is {path!r}, but {name} has no paths; leave it out.")
+    return kind()
+
+
+def _exactly(name: str, array: Array, dtype: np.dtype[Any]) -> Array:
+    """Finite numbers in ``dtype``; an error where that would round them."""
+    converted = as_finite(name, array, dtype)
+    if not np.array_equal(converted, array):
+        raise CaseFileError(
+            f"{name}: holds numbers that {dtype} cannot; store what the gradients were computed "
+            f"from, and say which dtype that is."
+        )
+    return converted
+
+
+class _Thrifty:
+    """A binary file that refuses to be read in bulk, such as a table of contents of gigabytes."""
+
+    def __init__(self, handle: IO[bytes]) -> None:
+        self.handle = handle
+        self.seek, self.tell, self.seekable = handle.seek, handle.tell, handle.seekable
+
+    def read(self, size: int | None = -1) -> bytes:
+        found = self.handle.read(BLOCK + 1 if size is None or size < 0 else min(size, BLOCK + 1))
+        if len(found) > BLOCK:
+            raise CaseFileError(f"asks for more than {BLOCK} bytes to be read at once.")
+        return found
+
+
+def _archive(handle: IO[bytes]) -> zipfile.ZipFile:
+    return zipfile.ZipFile(_Thrifty(handle))
+
+
+def _open_regular(path: str | os.PathLike[str]) -> IO[bytes]:
+    """Open a file for reading; a pipe or a device, which might never end, is refused."""
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise CaseFileError(f"{path}: is not a regular file.")
+    return open(path, "rb")
+
+
+def _plain(message: str) -> str:
+    """One line of printable characters, whatever a file made the message say."""
+    line = " ".join(message.split())[:400]
+    return "".join(letter if letter.isprintable() else "?" for letter in line)
