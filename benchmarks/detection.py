@@ -6,34 +6,27 @@ checker, at the defaults it comes with:
 
 (1) false alarms: the share of correct networks that it complains about
 (2) seen: the first weight gradient that is not zero is scaled by 1 + ε, in the uniform networks;
-    of those that pass as they are, and have such a gradient, the share that fails now
-(3) milliseconds: the median over all networks of a second check of the same correct network,
-    when whatever compiles for new shapes has done so
+    of those that have one and pass as they are, the share that then fails
+(3) milliseconds: the median processor time, on one thread, of a second check of the same correct
+    network, when whatever compiles for new shapes has done so
 
-What "defaults" means where there is a choice:
-- ``torch.autograd.gradcheck`` and ``fast_mode=True``: eps 1e-6, atol 1e-5, rtol 1e-3.
-- ``jax.test_util.check_grads``: order has no default, 1 here. ``modes=["rev"]``, since the fault
-  is planted in a ``custom_vjp``, which has no forward mode. One random direction, eps 1e-4; rtol
-  and atol are 1e-5 in float64.
-- ``chex.assert_numerical_grads``: as above, with an atol of 0.01 times the first weight's size.
-- ``tf.test.compute_gradient`` (delta 1/1024) only returns two Jacobians. Its documentation compares
-  them by ``assertAllClose`` (rtol and atol 1e-6); TensorFlow's own tests mostly ask for a largest
-  difference below 1e-4. One row each.
-- ours: an alarm is a DISAGREE in the view named. The time is that of both views and both runs,
-  the manual one and the reference's.
+Where "defaults" leaves a choice: ``check_grads`` and chex have order 1 and modes ["rev"], since a
+``custom_vjp`` with the fault has no forward mode. ``tf.test.compute_gradient`` only returns two
+Jacobians: its documentation compares them by ``assertAllClose`` (atol and rtol 1e-6), TensorFlow's
+own tests often want the largest difference below 1e-4; a row each. Ours: an alarm is a DISAGREE
+in the view named; the time is that of both views together, of the manual run and the reference's.
 
-Every contender has a short-lived process of its own, since two frameworks' thread pools in one
-process slow each other down. One that is not installed is named as missing. All are installed by
-``pip install -e '.[benchmarks]'``. From the repository root:
-``python -m benchmarks.detection [--json] [--cases 60] [--only torch jax]``.
+Each contender has a short-lived process of its own: two frameworks' thread pools in one slow each
+other down. What is not installed is named as missing: ``pip install -e '.[benchmarks]'``. From
+the repository root: ``python -m benchmarks.detection [--json] [--cases 60] [--only jax chex]``.
 """
 
 from __future__ import annotations
 
 import argparse
 import copy
-import functools
 import importlib.util
+import itertools
 import json
 import os
 import statistics
@@ -41,10 +34,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
-from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -52,58 +44,60 @@ from agreement.cases import DEEPEST, LARGEST_BATCH, LARGEST_WIDTH, Case, Kind, S
 from agreement.checking import gather_traces, judge_traces, manual_trace
 from agreement.report import MANUAL
 from agreement.verdicts import Verdict, View
-from manual_backprop import NaiveDense, NaiveSequential
+from manual_backprop import NaiveDense
 from manual_backprop.typing import Array
 
-EPSILONS = (1e-2, 1e-3, 1e-4, 1e-5)
-KINDS = {Kind.SMOOTH: "uniform", Kind.NICE: "nice"}
+EPSILONS = ("1e-2", "1e-3", "1e-4", "1e-5")
+KINDS = {"uniform": Kind.SMOOTH, "nice": Kind.NICE}
+NOWHERE = -1
 ENVIRONMENT = {
-    "TF_CPP_MIN_LOG_LEVEL": "3",
-    "KERAS_BACKEND": "tensorflow",
-    "JAX_PLATFORMS": "cpu",
-    "JAX_ENABLE_X64": "1",
+    **{"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+    **{"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"},
+    **{"XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false", "KERAS_BACKEND": "tensorflow"},
+    **{"JAX_PLATFORMS": "cpu", "JAX_ENABLE_X64": "1"},
 }
-# (case, which weight's gradient is scaled, ε or 0) → for every row, whether it complains
+Function = Callable[..., Any]
+# (case, which weight has its gradient scaled, by how much) → for every row, whether it complains
 Check = Callable[[Case, int, float], Sequence[bool]]
 
 
-@dataclass(frozen=True)
-class Contender:
-    """A checker: the packages it needs, the rows it fills, and how to make it."""
-
-    needs: tuple[str, ...]
-    rows: tuple[str, ...]
-    make: Callable[[], Check]
-    dtype: str = "float64"
-
-
-def draw(kind: Kind, seed: int, index: int, dtype: str) -> Case:
+def draw(kind: Kind, index: int, dtype: str) -> Case:
     """A random network with a batch; the same for every contender."""
-    rng = np.random.default_rng([seed, list(Kind).index(kind), index])
-    depth = int(rng.integers(1, DEEPEST + 1))
+    rng = np.random.default_rng([0, list(Kind).index(kind), index])
+    depth, batch = int(rng.integers(1, DEEPEST + 1)), int(rng.integers(1, LARGEST_BATCH + 1))
     sizes = tuple(int(n) for n in rng.integers(1, LARGEST_WIDTH + 1, depth + 1))
     layers = (("relu",) * (depth - 1) + ("softmax",), (True,) * depth)
     structure = Structure(*layers, "sparse_categorical_crossentropy", "fused")
-    return build_case(structure, sizes, int(rng.integers(1, LARGEST_BATCH + 1)), kind, rng, dtype)
+    return build_case(structure, sizes, batch, kind, rng, dtype)
 
 
-def logits(x: Any, weights: Sequence[Any], relu: Callable[[Any], Any]) -> Any:
-    """The network up to the softmax, in any framework."""
-    for i in range(0, len(weights), 2):
-        x = (relu(x) if i else x) @ weights[i] + weights[i + 1]
-    return x
+def network(inputs: Any, relu: Function, loss: Function, place: int, scale: Function) -> Function:
+    """The loss as a function of the weights, one of them passed through ``scale`` first."""
+
+    def function(*weights: Any) -> Any:
+        used = [scale(w) if i == place else w for i, w in enumerate(weights)]
+        x = inputs
+        for i in range(0, len(used), 2):
+            x = (relu(x) if i else x) @ used[i] + used[i + 1]
+        return loss(x)
+
+    return function
 
 
-def planted(weights: Sequence[Any], place: int, scale: Callable[[Any], Any] | None) -> list[Any]:
-    """The weights, one of them passed through the identity that scales its gradient."""
-    return [scale(w) if scale and i == place else w for i, w in enumerate(weights)]
+def complains(assertion: Function, *arguments: Any, **options: Any) -> bool:
+    """Whether an assertion fails."""
+    try:
+        assertion(*arguments, **options)
+    except AssertionError:
+        return True
+    return False
 
 
 def torch_checker(fast_mode: bool) -> Check:
     """``torch.autograd.gradcheck``."""
     import torch
 
-    class Scale(torch.autograd.Function):  # type: ignore[misc]
+    class Scale(torch.autograd.Function):
         @staticmethod
         def forward(context: Any, x: Any, factor: float) -> Any:
             context.factor = factor
@@ -113,49 +107,33 @@ def torch_checker(fast_mode: bool) -> Check:
         def backward(context: Any, grad: Any) -> Any:
             return grad * context.factor, None
 
-    def check(case: Case, place: int, epsilon: float) -> Sequence[bool]:
-        inputs, labels = torch.tensor(case.inputs), torch.tensor(case.targets).long()
-        scale = (lambda w: Scale.apply(w, 1 + epsilon)) if epsilon else None
-
-        def loss(*weights: Any) -> Any:
-            z = logits(inputs, planted(weights, place, scale), torch.relu)
-            return torch.nn.functional.cross_entropy(z, labels)
-
+    def check(case: Case, place: int, factor: float) -> Sequence[bool]:
+        loss = partial(torch.nn.functional.cross_entropy, target=torch.tensor(case.targets).long())
+        inputs, scale = torch.tensor(case.inputs), lambda w: Scale.apply(w, factor)
+        function = network(inputs, torch.relu, loss, place, scale)
         at = [torch.tensor(w, requires_grad=True) for w in case.model.weights]
-        passes = torch.autograd.gradcheck(loss, at, fast_mode=fast_mode, raise_exception=False)
-        return [not passes]
+        options = {"fast_mode": fast_mode, "raise_exception": False}
+        return [not torch.autograd.gradcheck(function, at, **options)]
 
     return check
 
 
-def jax_checker(by_chex: bool) -> Check:
+def jax_checker(module: str, name: str) -> Check:
     """``jax.test_util.check_grads``, or chex's wrapper of it."""
     import jax
-    from jax.test_util import check_grads
 
-    if by_chex:
-        from chex import assert_numerical_grads as check_grads
-
-    @functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
-    def scaled(x: Any, factor: float) -> Any:
-        return x
-
+    assertion = getattr(importlib.import_module(module), name)
+    scaled = jax.custom_vjp(lambda x, factor: x, nondiff_argnums=(1,))
     scaled.defvjp(lambda x, factor: (x, None), lambda factor, _, grad: (grad * factor,))
 
-    def check(case: Case, place: int, epsilon: float) -> Sequence[bool]:
-        inputs, labels = jax.numpy.asarray(case.inputs), case.targets.reshape(-1, 1)
-        scale = (lambda w: scaled(w, 1 + epsilon)) if epsilon else None
+    def check(case: Case, place: int, factor: float) -> Sequence[bool]:
+        def loss(z: Any) -> Any:
+            labels = case.targets.reshape(-1, 1)
+            return -jax.numpy.take_along_axis(jax.nn.log_softmax(z), labels, axis=1).mean()
 
-        def loss(*weights: Any) -> Any:
-            z = logits(inputs, planted(weights, place, scale), jax.nn.relu)
-            logs = jax.nn.log_softmax(z)
-            return -jax.numpy.take_along_axis(logs, labels, axis=1).mean()
-
-        try:
-            check_grads(loss, case.model.weights, order=1, modes=["rev"])
-        except AssertionError:
-            return [True]
-        return [False]
+        inputs, scale = jax.numpy.asarray(case.inputs), lambda w: scaled(w, factor)
+        function = network(inputs, jax.nn.relu, loss, place, scale)
+        return [complains(assertion, function, case.model.weights, order=1, modes=["rev"])]
 
     return check
 
@@ -164,27 +142,15 @@ def tensorflow_checker() -> Check:
     """``tf.test.compute_gradient``, judged in two ways."""
     import tensorflow as tf
 
-    def check(case: Case, place: int, epsilon: float) -> Sequence[bool]:
-        @tf.custom_gradient
-        def scale(w: Any) -> Any:
-            return tf.identity(w), lambda grad: grad * (1 + epsilon)
+    def check(case: Case, place: int, factor: float) -> Sequence[bool]:
+        def loss(z: Any) -> Any:
+            return tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(case.targets, z))
 
-        def loss(*weights: Any) -> Any:
-            z = logits(
-                tf.constant(case.inputs),
-                planted(weights, place, scale if epsilon else None),
-                tf.nn.relu,
-            )
-            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(case.targets, z)
-            return tf.reduce_mean(losses)
-
-        pair = tf.test.compute_gradient(loss, case.model.weights)
+        scale = tf.custom_gradient(lambda w: (tf.identity(w), lambda grad: grad * factor))
+        function = network(tf.constant(case.inputs), tf.nn.relu, loss, place, scale)
+        pair = tf.test.compute_gradient(function, case.model.weights)
         largest = max(np.abs(a - b).max() for a, b in zip(*pair, strict=True))
-        try:
-            tf.test.TestCase().assertAllClose(*pair)
-        except AssertionError:
-            return [True, not largest < 1e-4]
-        return [False, not largest < 1e-4]
+        return [complains(tf.test.TestCase().assertAllClose, *pair), not largest < 1e-4]
 
     return check
 
@@ -204,15 +170,13 @@ class Scaled(NaiveDense):
 def our_checker(reference: str) -> Check:
     """Both views of ``agreement``."""
 
-    def check(case: Case, place: int, epsilon: float) -> Sequence[bool]:
-        batch = (case.inputs, case.targets, case.loss)
-        model: NaiveSequential = case.model
+    def check(case: Case, place: int, factor: float) -> Sequence[bool]:
+        model, batch = case.model, (case.inputs, case.targets, case.loss)
         traces = gather_traces(model, *batch, [reference], any_shape=True)
-        if epsilon:
+        if place != NOWHERE:
             model = copy.deepcopy(model)
             layer: Any = model.layers[place // 2]
-            layer.__class__ = Scaled
-            layer.which, layer.factor = place % 2, 1 + epsilon
+            layer.__class__, layer.which, layer.factor = Scaled, place % 2, factor
             traces[MANUAL] = manual_trace(model, *batch)
         verdicts = judge_traces(model, *batch, traces)
         wrong = {v.view for v in verdicts if v.verdict is Verdict.DISAGREE}
@@ -221,125 +185,106 @@ def our_checker(reference: str) -> Check:
     return check
 
 
+class Contender(NamedTuple):
+    """A checker: the packages it needs, the rows of the table it fills, and how to make it."""
+
+    needs: tuple[str, ...]
+    rows: tuple[str, ...]
+    make: Function
+    dtype: str = "float64"
+
+
+JAX, CHEX = ("jax.test_util", "check_grads"), ("chex", "assert_numerical_grads")
+TF_ROWS = ("tf.test.compute_gradient, assertAllClose", "same, largest difference < 1e-4")
 CONTENDERS = {
-    "torch": Contender(("torch",), ("torch gradcheck",), lambda: torch_checker(False)),
-    "torch-fast": Contender(("torch",), ("same, fast_mode",), lambda: torch_checker(True)),
-    "jax": Contender(("jax",), ("jax check_grads",), lambda: jax_checker(False)),
-    "chex": Contender(("jax", "chex"), ("chex assert_numerical_grads",), lambda: jax_checker(True)),
-    "tf": Contender(
-        ("tensorflow",),
-        ("tf compute_gradient, assertAllClose", "same, largest difference < 1e-4"),
-        tensorflow_checker,
-    ),
+    "torch": Contender(("torch",), ("torch.autograd.gradcheck",), partial(torch_checker, False)),
+    "fast": Contender(("torch",), ("same, fast_mode",), partial(torch_checker, True)),
+    "jax": Contender(("jax",), (".".join(JAX),), partial(jax_checker, *JAX)),
+    "chex": Contender(("jax", "chex"), (".".join(CHEX),), partial(jax_checker, *CHEX)),
+    "tf": Contender(("tensorflow",), TF_ROWS, tensorflow_checker),
 } | {
-    f"{reference}-{dtype}": Contender(
-        () if reference == "dual" else ("tensorflow", "keras"),
-        tuple(f"agreement, {reference}, {view}, {dtype}" for view in View),
-        functools.partial(our_checker, reference),
-        dtype,
+    f"{name}-{dtype}": Contender(
+        needs, tuple(f"agreement, {name}, {dtype}, {v}" for v in View), partial(our_checker, name), dtype
     )
-    for reference in ("keras-graph", "dual")
+    for name, needs in (("keras-graph", ("tensorflow", "keras")), ("dual", ()))
     for dtype in ("float64", "float32")
-}
+}  # fmt: skip
 
 
-def measure(contender: Contender, cases: int, seed: int) -> list[dict[str, Any]]:
+def measure(contender: Contender, cases: int) -> list[dict[str, Any]]:
     """(1) to (3) for one contender, in this process."""
-    check, milliseconds = contender.make(), []
-    alarms = {kind: np.zeros(len(contender.rows), int) for kind in KINDS}
-    seen = {epsilon: np.zeros(len(contender.rows), int) for epsilon in EPSILONS}
-    passing, zero, first_zero = np.zeros(len(contender.rows), int), 0, 0
-    for kind, index in ((kind, index) for kind in KINDS for index in range(cases)):
-        case = draw(kind, seed, index, contender.dtype)
-        check(case, 0, 0.0)
-        start = time.perf_counter()
-        alarm = np.array(check(case, 0, 0.0))
-        milliseconds.append(1e3 * (time.perf_counter() - start))
-        alarms[kind] += alarm
-        if kind is not Kind.SMOOTH:
-            continue
+    check, milliseconds = contender.make(), list[float]()
+    counts = {key: np.zeros(len(contender.rows), int) for key in (*KINDS, "planted", *EPSILONS)}
+    for kind, index in itertools.product(KINDS, range(cases)):
+        case = draw(KINDS[kind], index, contender.dtype)
+        check(case, NOWHERE, 1.0)
+        start = time.process_time()
+        alarms = np.array(check(case, NOWHERE, 1.0))
+        milliseconds.append(1e3 * (time.process_time() - start))
+        counts[kind] += alarms
         gradients = manual_trace(case.model, case.inputs, case.targets, case.loss).gradients
-        first_zero += not gradients[0].any()
-        place = next((i for i, gradient in enumerate(gradients) if gradient.any()), None)
-        if place is None:
-            zero += 1
-            continue
-        passing += ~alarm
-        for epsilon in EPSILONS:
-            seen[epsilon] += np.array(check(case, place, epsilon)) & ~alarm
-    return [
-        {
-            "checker": name,
-            "cases": cases,
-            "false_alarms": {KINDS[kind]: int(alarms[kind][i]) for kind in KINDS},
-            "passing": int(passing[i]),
-            "seen": {f"{epsilon:.0e}": int(seen[epsilon][i]) for epsilon in EPSILONS},
-            "all_gradients_zero": zero,
-            "first_gradient_zero": first_zero,
-            "milliseconds": statistics.median(milliseconds),
-            "versions": {package: version(package) for package in contender.needs},
-        }
-        for i, name in enumerate(contender.rows)
-    ]
+        nonzero = [i for i, gradient in enumerate(gradients) if gradient.any()]
+        if kind == "uniform" and nonzero:
+            counts["planted"] += ~alarms
+            for epsilon in EPSILONS:
+                counts[epsilon] += ~alarms & check(case, nonzero[0], 1 + float(epsilon))
+    versions = {package: version(package) for package in contender.needs}
+    shared = {"cases": cases, "ms": statistics.median(milliseconds), "versions": versions}
+    per_row = [{key: int(count[i]) for key, count in counts.items()} for i in range(len(alarms))]
+    return [{"checker": n, **c, **shared} for n, c in zip(contender.rows, per_row, strict=True)]
 
 
-def run(name: str, cases: int, seed: int) -> list[dict[str, Any]]:
-    """``measure`` in a process of its own, if all it needs is installed."""
+def run(name: str, cases: int) -> list[dict[str, Any]]:
+    """``measure`` in a process of its own, if all that it takes is installed."""
     contender = CONTENDERS[name]
-    missing = [p for p in contender.needs if importlib.util.find_spec(p) is None]
+    missing = [package for package in contender.needs if not importlib.util.find_spec(package)]
     if missing:
         return [{"checker": row, "missing": missing} for row in contender.rows]
     command = [sys.executable, "-m", "benchmarks.detection", "--worker", name]
-    command += ["--cases", str(cases), "--seed", str(seed)]
-    root, environment = Path(__file__).parents[1], os.environ | ENVIRONMENT
-    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True)
+    command += ["--cases", str(cases)]
+    done = subprocess.run(command, env=os.environ | ENVIRONMENT, capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(f"{name} failed:\n{done.stderr[-3000:]}")
     found: list[dict[str, Any]] = json.loads(done.stdout.splitlines()[-1])
     return found
 
 
-def show(rows: list[dict[str, Any]]) -> None:
-    """Print all as one table, in Markdown."""
+def show(found: list[dict[str, Any]]) -> None:
+    """Print one table, in Markdown, and the versions."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("checker", "false alarms, uniform / nice", box=box.MARKDOWN)
-    for heading in (*(f"ε={epsilon:.0e} seen" for epsilon in EPSILONS), "ms per case"):
-        table.add_column(heading, justify="right")
-    for row in rows:
+    headings = ("checker", "false alarms, uniform / nice", *(f"ε={e} seen" for e in EPSILONS), "ms")
+    table, console = Table(*headings, box=box.MARKDOWN), Console(width=160, highlight=False)
+    for row in found:
         if "missing" in row:
             table.add_row(row["checker"], f"missing: {', '.join(row['missing'])}")
             continue
-        alarms = " / ".join(f"{n / row['cases']:.0%}" for n in row["false_alarms"].values())
-        seen = (
-            f"{n / row['passing']:.0%}" if row["passing"] else "–" for n in row["seen"].values()
-        )
-        table.add_row(row["checker"], alarms, *seen, f"{row['milliseconds']:.1f}")
-    console = Console(width=140, highlight=False)
+        alarms = " / ".join(f"{row[kind] / row['cases']:.0%}" for kind in KINDS)
+        seen = (f"{row[e] / max(row['planted'], 1):.0%} of {row['planted']}" for e in EPSILONS)
+        table.add_row(row["checker"], alarms, *seen, f"{row['ms']:.1f}")
     console.print(table)
-    versions = {p: v for row in rows for p, v in row.get("versions", {}).items()}
-    console.print(", ".join(f"{package} {number}" for package, number in versions.items()))
+    versions = {p: v for row in found for p, v in row.get("versions", {}).items()}
+    console.print(", ".join(f"{package} {v}" for package, v in versions.items()))
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description="Measure gradient checkers.")
     parser.add_argument("--cases", type=int, default=60, help="networks of each kind")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--only", nargs="*", choices=CONTENDERS, metavar="NAME")
+    parser.add_argument("--only", nargs="*", choices=CONTENDERS, help="contenders")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.add_argument("--worker", choices=CONTENDERS, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.worker:
-        print(json.dumps(measure(CONTENDERS[options.worker], options.cases, options.seed)))
-        return
-    rows = [row for name in options.only or CONTENDERS for row in run(name, options.cases, 0)]
-    if options.json:
-        print(json.dumps(rows, indent=2))
+        found = measure(CONTENDERS[options.worker], options.cases)
     else:
-        show(rows)
+        found = [row for name in options.only or CONTENDERS for row in run(name, options.cases)]
+    if options.worker or options.json:
+        print(json.dumps(found, indent=None if options.worker else 2))
+    else:
+        show(found)
 
 
 if __name__ == "__main__":
