@@ -12,13 +12,15 @@ from agreement.bounded import BoundedArray, bounded
 from agreement.diagnosis import Diagnosis, Diagnostician, explain_update
 from agreement.expectation import bounded_copy, expect_end_to_end, expect_locally
 from agreement.foreign import OURS, Layout, SumOverSamples
-from agreement.opinion import DUAL, dual_local_trace, dual_trace
+from agreement.opinion import dual_local_trace, dual_trace
 from agreement.precision import precision_of
 from agreement.report import Report, one_per_tensor
 from agreement.verdicts import (
+    DUAL,
     MANUAL,
     Comparison,
     TensorVerdict,
+    Verdict,
     View,
     judge_tensor,
     judge_tensors,
@@ -27,6 +29,7 @@ from agreement.verdicts import (
 from manual_backprop import SGD, NaiveSequential, losses
 from manual_backprop.catalogue import unknown_name
 from manual_backprop.gradients import compute_trace
+from manual_backprop.layers import has_steps
 from manual_backprop.losses import Loss
 from manual_backprop.optimizers import Optimizer
 from manual_backprop.trace import TensorName, Trace
@@ -102,15 +105,18 @@ def report_on(
     any_shape: bool = False,
 ) -> Report:
     """As ``check``, for arguments that have been checked; ``against`` may be empty."""
+    model = used_before(model, inputs, targets, loss)
     parts = (model, inputs, targets, loss)
     traces = gather_traces(*parts, against, any_shape=any_shape)
-    witnesses = [*traces, *([] if gradients is None else [GIVEN])]
-    report = Report(judge_traces(*parts, traces), required_of(witnesses, model.gradient_names))
+    report = Report(judge_traces(*parts, traces), _required(traces))
     if gradients is not None:
         report.verdicts += judge_gradients(*parts, gradients, reduction)
+        report.required |= required_of([GIVEN], model.gradient_names)
     if report.any_disagreement:
         expert = Diagnostician(*parts, traces)
         for v in one_per_tensor(report.disagreements):
+            if not v.size:
+                continue  # a complaint says it all
             if v.witness == GIVEN:
                 assert gradients is not None
                 found = _diagnose_given(v, parts, traces[MANUAL], gradients, reduction)
@@ -233,9 +239,37 @@ def prepare(model: object, inputs: Array, labels: Array, loss: Loss) -> tuple[Ar
 
 
 def manual_trace(model: NaiveSequential, inputs: Array, targets: Array, loss: Loss) -> Trace:
-    """The manual code's own run, on copies of everything."""
+    """The manual code's own run, on copies of everything, with what it must not have changed."""
+    subject = copy.deepcopy(model)
+    batch, labels = inputs.copy(), targets.copy()
     with np.errstate(all="ignore"):  # an overflow is a verdict, not a warning
-        return compute_trace(copy.deepcopy(model), inputs.copy(), targets.copy(), loss)
+        trace = compute_trace(subject, batch, labels, loss)
+    given = [(TensorName("", "inputs"), batch, inputs), (TensorName("", "labels"), labels, targets)]
+    given += zip(model.weight_names, subject.weights, model.weights, strict=True)
+    for name, after, before in given:
+        if not np.array_equal(after, before):
+            trace.complaints[name] = "changed during the pass, which must leave it as it was"
+    top = subject.layers[-1]
+    if has_steps(top) and not _identical(top.output, trace.predictions):
+        name = TensorName(subject.names[-1], "output")
+        trace.complaints[name] = "was overwritten after the forward pass"
+    return trace
+
+
+def _identical(one: Array, other: Array) -> bool:
+    return np.array_equal(one, other, equal_nan=True)
+
+
+def used_before(
+    model: NaiveSequential, inputs: Array, targets: Array, loss: Loss
+) -> NaiveSequential:
+    """A copy of the model that has seen another batch: state left from it is part of the check."""
+    subject = copy.deepcopy(model)
+    with np.errstate(all="ignore"):
+        compute_trace(subject, inputs[::-1].copy(), targets[::-1].copy(), loss)
+    for weight, original in zip(subject.weights, model.weights, strict=True):
+        weight[...] = original
+    return subject
 
 
 def gather_traces(
@@ -273,7 +307,13 @@ def judge_traces(
     The dual numbers' steps are given the manual run's inputs and gradients, since they have
     no backward pass of their own to store any.
     """
-    verdicts = []
+    verdicts = [
+        TensorVerdict(
+            *name, View.LOCAL, witness, Verdict.DISAGREE, np.inf, 0.0, 0.0, False, 0, note=note
+        )
+        for witness, trace in traces.items()
+        for name, note in trace.complaints.items()
+    ]
     expected = expect_end_to_end(model, inputs, targets, loss)
     for name, trace in traces.items():
         verdicts += judge_trace(trace, expected, View.END_TO_END, name)
@@ -284,6 +324,24 @@ def judge_traces(
         local = expect_locally(model, given, targets, loss)
         verdicts += judge_trace(steps, local, View.LOCAL, name)
     return verdicts
+
+
+def _required(traces: Mapping[str, Trace]) -> frozenset[tuple[str, str]]:
+    """Every witness with every tensor that it and the manual run have, as ``Report.required``.
+
+    Weights alone would not do: a step that is blunt hides what happens above their gradients.
+    """
+    manual = [name for name, _ in traces[MANUAL].tensors()]
+    top = traces[MANUAL]._labels()[-1]
+    required = set()
+    for witness, trace in traces.items():
+        present = {name for name, _ in trace.tensors()} | set(trace.projections)
+        for name in manual:
+            # Below the top, grad_output is the grad_inputs of the layer above.
+            again = name.tensor == "grad_output" and name.layer != top
+            if name in present and name.tensor != "inputs" and not again:
+                required.add((witness, str(name)))
+    return frozenset(required)
 
 
 def required_of(

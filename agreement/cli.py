@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -344,11 +345,13 @@ def main() -> None:
     except (ValueError, TypeError, OSError, ImportError) as error:
         status = _fail(str(error))
     except Exception as error:
-        # Usage errors of the command-line library, whichever module defines them.
+        # Usage errors of the command-line library, whichever module defines them, and what
+        # nobody foresaw: status 1 is kept for a disagreement.
         message = getattr(error, "format_message", None)
-        if message is None:
+        if message is None and "AGREEMENT_TRACEBACK" in os.environ:
             raise
-        status = _fail(message() or "see agreement --help")
+        unforeseen = f"{type(error).__name__}: {error} (set AGREEMENT_TRACEBACK=1 for more)"
+        status = _fail((message() or "see agreement --help") if message else unforeseen)
     sys.exit(status or 0)
 
 

@@ -158,18 +158,19 @@ class DualArray(NDArrayOperatorsMixin):
         return total / (self.size // max(total.size, 1))
 
     def max(self, axis: Any = None, *, keepdims: bool = False, **_: Any) -> DualArray:
-        """As ndarray.max: the tangent of the first maximum, or at ties of the last."""
+        """As ndarray.max: the tangent of the first maximum, or at ties the mean of all."""
         axes = self._axes(axis)
         value = self.value.max(axis=axes, keepdims=True)
         largest = self.value == value
         if (largest.sum(axis=axes) > 1).any():
             self.run.met = True
-        order = np.cumsum(np.ones(self.shape), axis=axes[-1])
-        for other in axes[:-1]:
-            order = order + np.cumsum(np.ones(self.shape), axis=other) * self.size
-        rank = np.where(largest, -order if self.run.other_way else order, np.inf)
-        chosen = largest & (rank == rank.min(axis=axes, keepdims=True))
-        tangents = np.where(chosen, self.tangents, 0.0)
+        if self.run.other_way:
+            share = largest / largest.sum(axis=axes, keepdims=True)
+        else:
+            order = np.arange(self.size).reshape(self.shape)
+            rank = np.where(largest, order, self.size)
+            share = rank == rank.min(axis=axes, keepdims=True)
+        tangents = np.where(share > 0, share * self.tangents, 0.0)
         tangents = tangents.sum(axis=tuple(a + 1 for a in axes), keepdims=keepdims)
         return self._new(self.value.max(axis=axes, keepdims=keepdims), tangents)
 

@@ -76,10 +76,14 @@ def expect_locally(model: NaiveSequential, witness: Trace, targets: Array, loss:
             totals[wanted.name] = [above + here for above, here in pairs]
         else:
             totals[wanted.name] = layer.gradients
-    if unknown:
-        expected.gradient_names = []
-    else:
-        expected.gradients = [g for name in subject.distinct_layers for g in totals[name]]
+    expected.gradient_names = []
+    if not unknown:
+        for name in subject.distinct_layers:
+            own = [n for n in subject.gradient_names if n.layer == name]
+            # A layer may set too few or too many; that is complained of elsewhere.
+            for tensor, gradient in zip(own, totals[name], strict=False):
+                expected.gradient_names.append(tensor)
+                expected.gradients.append(gradient)
     return expected
 
 

@@ -144,23 +144,29 @@ def run(
 
     def verify(step: int, images: Array, targets: Array) -> None:
         advance(step, steps)
+        if not all(np.isfinite(w).all() for w in model.weights):
+            raise ValueError(
+                f"--learning-rate: {job.learning_rate:g} is too large, the training diverged "
+                f"before step {step}; make it smaller."
+            )
         if step in verified:
             reports.append(check(model, images, targets, loss=loss, against=against))
 
     started = time.perf_counter()
-    history = fit(
-        model,
-        training.images,
-        training.labels,
-        epochs,
-        batch_size,
-        loss=loss,
-        optimizer=optimizer,
-        shuffle=True,
-        seed=job.seed,
-        verbose="quiet",
-        on_batch=verify,
-    )
+    with np.errstate(all="ignore"):  # a training that diverges is an error of one line
+        history = fit(
+            model,
+            training.images,
+            training.labels,
+            epochs,
+            batch_size,
+            loss=loss,
+            optimizer=optimizer,
+            shuffle=True,
+            seed=job.seed,
+            verbose="quiet",
+            on_batch=verify,
+        )
     batch = slice(0, batch_size)
     step_report = check_training_step(
         model,

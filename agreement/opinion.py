@@ -27,9 +27,8 @@ from manual_backprop.losses import Loss
 from manual_backprop.trace import LayerTrace, TensorName, Trace
 from manual_backprop.typing import Array
 
-DUAL = "dual"
 # Numbers that the tangents of one array may hold at once.
-LARGEST_TANGENTS = 2_000_000
+LARGEST_TANGENTS = 8_000_000
 # Random directions for each weight array that is too large.
 DIRECTIONS = 8
 
@@ -53,12 +52,14 @@ class _Directions:
 
     Attributes:
         count: all directions together. blocks: by subject, its first row and its directions.
+        whole: the subjects with one direction for each element.
     """
 
     work: np.dtype[Any]
     dtype: np.dtype[Any]
     count: int = 0
     blocks: dict[Any, tuple[int, Array]] = field(default_factory=dict)
+    whole: set[Any] = field(default_factory=set)
 
     def add(self, subject: Any, directions: Array) -> None:
         """Reserve rows for a subject's directions, (rows, *shape)."""
@@ -69,6 +70,7 @@ class _Directions:
         """One direction for each element."""
         size = int(np.prod(shape))
         self.add(subject, np.eye(size).reshape(size, *shape))
+        self.whole.add(subject)
 
     def dual(self, subject: Any, value: Array, run: Run) -> DualArray:
         """A value that moves along its own directions only."""
@@ -118,6 +120,19 @@ def _narrow(array: Any) -> Any:
     return None if array is None else np.asarray(array, np.float64)
 
 
+def _untraceable(model: NaiveSequential) -> set[TensorName]:
+    """Gradients of weights that cannot be told apart: tied, overlapping, or made anew each time.
+
+    Their directions would reach nothing, or too much; the dual numbers abstain.
+    """
+    names, weights, again = model.gradient_names, model.weights, model.weights
+    return {
+        name
+        for name, w, w_again in zip(names, weights, again, strict=True)
+        if w is not w_again or sum(np.may_share_memory(w, other) for other in weights) > 1
+    }
+
+
 class _Witness:
     """One model and loss, run forward on dual numbers."""
 
@@ -127,6 +142,7 @@ class _Witness:
         self.work = np.dtype(np.float64 if self.dtype == np.float32 else np.longdouble)
         self.fused = loss.is_fused_with(model.output_activation)
         self.generator = np.random.default_rng(0)
+        self.untraceable = _untraceable(model)
 
     def with_weights(self, weights: list[Any]) -> NaiveSequential:
         """A copy of the model that holds other arrays in the place of its weights."""
@@ -147,6 +163,7 @@ class _Witness:
     def trace(self, inputs: Array) -> Trace:
         """A plain pass for the forward tensors, a dual one for all gradients."""
         plain = self.with_weights([w.astype(self.work) for w in self.model.weights])
+        plain.snapshots = True
         with np.errstate(all="ignore"):
             plain.forward(inputs.astype(self.work))
             loss = self.loss_value(plain.records[-1].pre_activation, plain.records[-1].output)
@@ -217,7 +234,9 @@ class _Witness:
         weights = dict(zip(self.model.gradient_names, self.model.weights, strict=True))
         for name in names:
             shape = weights[name].shape
-            if found[name].size == weights[name].size:
+            if name in self.untraceable:
+                found[name] = np.full_like(found[name], np.nan)
+            if name in directions.whole:
                 trace.gradients.append(found[name].reshape(shape))
                 trace.gradient_names.append(name)
             else:

@@ -118,6 +118,8 @@ def fault_power(fault: Fault, shown: int, seed: int, dtype: str = "float32") -> 
             diagnosis = report.diagnoses.get(first.name)
             explanation = diagnosis.explanation if diagnosis else None
             names = explanation.names if explanation else ()
+            if not first.size:  # a complaint: what was overwritten, or miscounted
+                names = ("overwritten",) if "overwritten" in first.note else ()
             power.named += not {*RIGHT_NAMES[fault.name]}.isdisjoint(names)
         if power.shown == shown:
             break

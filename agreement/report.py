@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any
 
-from agreement.verdicts import MANUAL, TensorVerdict, Verdict, View
+from agreement.verdicts import DUAL, MANUAL, TensorVerdict, Verdict, View
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -50,7 +50,15 @@ class Report:
     def unjudged(self) -> list[str]:
         """Required tensors that some witness could not be judged on: overflow or blunt."""
         judged = {(v.witness, v.name) for v in self.verdicts if v.is_evidence}
-        return sorted({name for witness, name in self.required if (witness, name) not in judged})
+        # Where a witness that may abstain does, another reference's judgement will do.
+        by_others = {name for witness, name in judged if witness not in (MANUAL, DUAL)}
+        return sorted(
+            {
+                name
+                for witness, name in self.required - judged
+                if not (witness == DUAL and name in by_others)
+            }
+        )
 
     @property
     def agrees(self) -> bool:
@@ -157,8 +165,9 @@ class Report:
             return "could not judge: nothing was compared"
         if self.unjudged:
             return (
-                f"could not judge {', '.join(self.unjudged)}: every view is OVERFLOW or BLUNT, "
-                f"so no error could have been seen; use smaller weights or inputs, or float64"
+                f"could not judge {', '.join(self.unjudged)}: every view is OVERFLOW or BLUNT, or "
+                f"some elements are, so an error there could not have been seen; use smaller "
+                f"weights or inputs, or float64, and look for NaN and for terms that cancel"
             )
         return f"agrees: every gradient within its bound, at most {self.worst_ratio:.2g} of it used"
 
@@ -174,7 +183,7 @@ def wide_console(file: IO[str] | None = None) -> Console:
 def remark(v: TensorVerdict) -> str:
     """A disagreement as a colleague would say it."""
     if v.note:
-        return f"{v.name} disagrees with {v.witness} ({v.view} view): {v.note}"
+        return f"{v.name} disagrees ({v.witness}): {v.note}"
     ours = "the manual formula gives" if v.witness == MANUAL else "manual"
     theirs = "the manual run gave" if v.witness == MANUAL else v.witness
     return (

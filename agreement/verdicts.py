@@ -3,6 +3,8 @@ r"""Comparing what was computed with what is expected and allowed, element by el
 (1) agree ⇔ |actual − value| ≤ error, for every element; NaN agrees with nothing
 (2) floor = median(error) / max|value|: about the smallest relative error that is seen
 (3) floor > ½ on a tensor that is not zero: nothing could have been seen, the check is blunt
+
+What was computed counts for the maximum in (2) as well: a zero that may be anything is blunt.
 """
 
 from __future__ import annotations
@@ -22,6 +24,8 @@ from manual_backprop.typing import Array
 BLUNT_FLOOR = 0.5
 # The witness that the manual code's own run is.
 MANUAL = "manual"
+# The witness that abstains where there is no derivative.
+DUAL = "dual"
 
 
 class Verdict(StrEnum):
@@ -48,9 +52,11 @@ class TensorVerdict:
     Attributes:
         layer, tensor: which tensor. view: which expectation. witness: who computed it.
         ratio: the largest |actual − value| / error, at most 1 where it agrees.
-        floor, largest_floor: median and largest error, relative to max|value|; absolute
-            where the tensor is ``zero``.
-        zero: the expected value is exactly zero throughout.
+        floor, largest_floor: median and largest error, relative to the largest number that is
+            expected or was computed; absolute where the tensor is ``zero``.
+        zero: every number, expected and computed, is exactly zero.
+        blunt: how many elements have a bound so wide, or an abstention, that no error of
+            half the tensor's scale could have been seen in them.
         worst: index of the element with the largest ratio; actual, expected, allowed:
             what was there, what was expected, and by how much it might differ.
         outside: how many of ``size`` elements disagree.
@@ -67,6 +73,7 @@ class TensorVerdict:
     largest_floor: float
     zero: bool
     size: int
+    blunt: int = 0
     outside: int = 0
     worst: tuple[int, ...] = ()
     actual: float = 0.0
@@ -82,8 +89,8 @@ class TensorVerdict:
 
     @property
     def is_evidence(self) -> bool:
-        """Whether an error could have been seen and none was."""
-        return self.verdict in (Verdict.AGREE, Verdict.KINK)
+        """Whether an error could have been seen, in every element, and none was."""
+        return self.verdict in (Verdict.AGREE, Verdict.KINK) and not self.blunt
 
     def to_dict(self) -> dict[str, Any]:
         """All attributes, ready for JSON."""
@@ -143,18 +150,24 @@ def _judge(
     actual = np.concatenate([np.ravel(c.actual) for c in comparisons], dtype=np.float64)
     with np.errstate(all="ignore"):
         difference = np.abs(actual - value)
+        width = error
         if abstains:
-            difference = np.where(np.isnan(actual), 0.0, difference)
+            silent = np.isnan(actual)
+            difference = np.where(silent, 0.0, difference)
+            width = np.where(silent, np.inf, error)
         infinite = np.isinf(error)
         outside = ~(difference <= error) & ~infinite  # (1)
         ratio = np.where(difference == 0, 0.0, difference / error)
         ratio = np.where(outside & np.isnan(difference), np.inf, ratio)
         ratio[infinite] = 0.0
         ratios = np.maximum.reduceat(ratio, starts)
-        scales = np.maximum.reduceat(np.abs(value), starts)
+        reached = np.where(np.isfinite(actual), np.abs(actual), 0.0)
+        scales = np.maximum.reduceat(np.fmax(np.abs(value), reached), starts)
         zeros = scales == 0
         divisors = np.where(zeros, 1.0, scales)
-        ordered = error[np.lexsort((error, np.repeat(np.arange(len(sizes)), sizes)))]
+        ordered = width[np.lexsort((width, np.repeat(np.arange(len(sizes)), sizes)))]
+        limits = np.where(zeros, np.inf, BLUNT_FLOOR * scales)
+        blunt = np.add.reduceat(~(width < np.repeat(limits, sizes)), starts)
         floors = ordered[starts + np.asarray(sizes) // 2] / divisors  # (2), the upper median
         largest_floors = ordered[ends - 1] / divisors
     disagrees = np.logical_or.reduceat(outside, starts)
@@ -167,7 +180,7 @@ def _judge(
             verdict = Verdict.DISAGREE
         elif overflows[i]:
             verdict = Verdict.OVERFLOW
-        elif not zeros[i] and not floors[i] <= BLUNT_FLOOR:
+        elif not (zeros[i] and np.isfinite(floors[i])) and not floors[i] <= BLUNT_FLOOR:
             verdict = Verdict.BLUNT  # (3)
         elif c.expected.smooth_error is not None and np.any(
             difference[part] > c.expected.smooth_error.ravel()
@@ -184,6 +197,7 @@ def _judge(
             largest_floor=float(largest_floors[i]),
             zero=bool(zeros[i]),
             size=sizes[i],
+            blunt=int(blunt[i]),
         )
         if disagrees[i]:
             flat = starts[i] + int(np.argmax(np.where(outside[part], ratio[part], -1.0)))
@@ -222,7 +236,7 @@ def _judge_projections(
     actual: Trace, expected: Trace, view: View, witness: str
 ) -> list[TensorVerdict]:
     """Judge gradients that the witness knows along random directions only."""
-    wanted = dict(zip(expected.gradient_names, expected.gradients, strict=True))
+    wanted = dict(zip(expected.gradient_names, expected.gradients, strict=False))
     verdicts = []
     for name, (directions, derivatives) in actual.projections.items():
         if name not in wanted:

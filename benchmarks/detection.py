@@ -5,20 +5,19 @@ sparse cross-entropy from the logits), "uniform" and "nice" (see ``agreement.cas
 checker, at the defaults it comes with:
 
 (1) false alarms: the share of correct networks that it complains about
-(2) seen: the first weight gradient that is not zero is scaled by 1 + ε, in the uniform networks;
-    of those that have one and pass as they are, the share that then fails
-(3) milliseconds: the median processor time, on one thread, of a second check of the same correct
-    network, when whatever compiles for new shapes has done so
+(2) seen: planted in the uniform networks that pass and have a weight gradient that is not zero,
+    the first such gradient scaled by 1 + ε, the share that then fails
+(3) ms: the median processor time, on one thread, of a second check of the same correct network,
+    when whatever compiles for new shapes has done so
 
-Where "defaults" leaves a choice: ``check_grads`` and chex have order 1 and modes ["rev"], since a
-``custom_vjp`` with the fault has no forward mode. ``tf.test.compute_gradient`` only returns two
-Jacobians: its documentation compares them by ``assertAllClose`` (atol and rtol 1e-6), TensorFlow's
-own tests often want the largest difference below 1e-4; a row each. Ours: an alarm is a DISAGREE
-in the view named; the time is that of both views together, of the manual run and the reference's.
-
-Each contender has a short-lived process of its own: two frameworks' thread pools in one slow each
-other down. What is not installed is named as missing: ``pip install -e '.[benchmarks]'``. From
-the repository root: ``python -m benchmarks.detection [--json] [--cases 60] [--only jax chex]``.
+Where "defaults" leaves a choice: ``check_grads`` and chex have order 1 and modes ["rev"], as the
+fault's ``custom_vjp`` has no forward mode. ``tf.test.compute_gradient`` returns two Jacobians: its
+documentation compares them by ``assertAllClose`` (1e-6), TensorFlow's own tests often want the
+largest difference below 1e-4; a row each. Ours: an alarm is a DISAGREE in the view named; the
+time is that of both views together. Each contender has a short-lived process of its own, since
+two frameworks' thread pools in one slow each other down; what is not installed is named as missing.
+After ``pip install -e '.[benchmarks]'``, from the repository root:
+``python -m benchmarks.detection [--json] [--cases 60] [--only jax chex]``.
 """
 
 from __future__ import annotations
@@ -26,19 +25,18 @@ from __future__ import annotations
 import argparse
 import copy
 import importlib.util
-import itertools
 import json
 import os
-import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from importlib.metadata import version
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
+from rich import box, console, table
 
 from agreement.cases import DEEPEST, LARGEST_BATCH, LARGEST_WIDTH, Case, Kind, Structure, build_case
 from agreement.checking import gather_traces, judge_traces, manual_trace
@@ -50,12 +48,12 @@ from manual_backprop.typing import Array
 EPSILONS = ("1e-2", "1e-3", "1e-4", "1e-5")
 KINDS = {"uniform": Kind.SMOOTH, "nice": Kind.NICE}
 NOWHERE = -1
-ENVIRONMENT = {
-    **{"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
-    **{"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"},
-    **{"XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false", "KERAS_BACKEND": "tensorflow"},
-    **{"JAX_PLATFORMS": "cpu", "JAX_ENABLE_X64": "1"},
-}
+JAX, CHEX = "jax.test_util.check_grads", "chex.assert_numerical_grads"
+SETTINGS = """
+    OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1
+    XLA_FLAGS=--xla_cpu_multi_thread_eigen=false JAX_PLATFORMS=cpu JAX_ENABLE_X64=1
+    KERAS_BACKEND=tensorflow TF_CPP_MIN_LOG_LEVEL=3
+"""
 Function = Callable[..., Any]
 # (case, which weight has its gradient scaled, by how much) → for every row, whether it complains
 Check = Callable[[Case, int, float], Sequence[bool]]
@@ -76,9 +74,9 @@ def network(inputs: Any, relu: Function, loss: Function, place: int, scale: Func
 
     def function(*weights: Any) -> Any:
         used = [scale(w) if i == place else w for i, w in enumerate(weights)]
-        x = inputs
-        for i in range(0, len(used), 2):
-            x = (relu(x) if i else x) @ used[i] + used[i + 1]
+        x = inputs @ used[0] + used[1]
+        for W, b in zip(used[2::2], used[3::2], strict=True):
+            x = relu(x) @ W + b
         return loss(x)
 
     return function
@@ -93,66 +91,54 @@ def complains(assertion: Function, *arguments: Any, **options: Any) -> bool:
     return False
 
 
-def torch_checker(fast_mode: bool) -> Check:
+def check_torch(fast_mode: bool, case: Case, place: int, factor: float) -> Sequence[bool]:
     """``torch.autograd.gradcheck``."""
     import torch
 
-    class Scale(torch.autograd.Function):
-        @staticmethod
-        def forward(context: Any, x: Any, factor: float) -> Any:
-            context.factor = factor
-            return x.view_as(x)
+    def scale(w: Any) -> Any:
+        class Scale(torch.autograd.Function):
+            forward = staticmethod(lambda _, x: x.view_as(x))
+            backward = staticmethod(lambda ctx, *grad_outputs: grad_outputs[0] * factor)
 
-        @staticmethod
-        def backward(context: Any, grad: Any) -> Any:
-            return grad * context.factor, None
+        return Scale.apply(w)
 
-    def check(case: Case, place: int, factor: float) -> Sequence[bool]:
-        loss = partial(torch.nn.functional.cross_entropy, target=torch.tensor(case.targets).long())
-        inputs, scale = torch.tensor(case.inputs), lambda w: Scale.apply(w, factor)
-        function = network(inputs, torch.relu, loss, place, scale)
-        at = [torch.tensor(w, requires_grad=True) for w in case.model.weights]
-        options = {"fast_mode": fast_mode, "raise_exception": False}
-        return [not torch.autograd.gradcheck(function, at, **options)]
-
-    return check
+    loss = partial(torch.nn.functional.cross_entropy, target=torch.tensor(case.targets).long())
+    function = network(torch.tensor(case.inputs), torch.relu, loss, place, scale)
+    at = [torch.tensor(w, requires_grad=True) for w in case.model.weights]
+    options = {"fast_mode": fast_mode, "raise_exception": False}
+    return [not torch.autograd.gradcheck(function, at, **options)]
 
 
-def jax_checker(module: str, name: str) -> Check:
+def check_jax(by: str, case: Case, place: int, factor: float) -> Sequence[bool]:
     """``jax.test_util.check_grads``, or chex's wrapper of it."""
     import jax
 
+    def scale(w: Any) -> Any:
+        scaled = jax.custom_vjp(lambda x: x)
+        scaled.defvjp(lambda x: (x, None), lambda _, grad: (grad * factor,))
+        return scaled(w)
+
+    def loss(z: Any) -> Any:
+        labels = case.targets.reshape(-1, 1)
+        return -jax.numpy.take_along_axis(jax.nn.log_softmax(z), labels, axis=1).mean()
+
+    module, _, name = by.rpartition(".")
     assertion = getattr(importlib.import_module(module), name)
-    scaled = jax.custom_vjp(lambda x, factor: x, nondiff_argnums=(1,))
-    scaled.defvjp(lambda x, factor: (x, None), lambda factor, _, grad: (grad * factor,))
-
-    def check(case: Case, place: int, factor: float) -> Sequence[bool]:
-        def loss(z: Any) -> Any:
-            labels = case.targets.reshape(-1, 1)
-            return -jax.numpy.take_along_axis(jax.nn.log_softmax(z), labels, axis=1).mean()
-
-        inputs, scale = jax.numpy.asarray(case.inputs), lambda w: scaled(w, factor)
-        function = network(inputs, jax.nn.relu, loss, place, scale)
-        return [complains(assertion, function, case.model.weights, order=1, modes=["rev"])]
-
-    return check
+    function = network(jax.numpy.asarray(case.inputs), jax.nn.relu, loss, place, scale)
+    return [complains(assertion, function, case.model.weights, order=1, modes=["rev"])]
 
 
-def tensorflow_checker() -> Check:
+def check_tensorflow(case: Case, place: int, factor: float) -> Sequence[bool]:
     """``tf.test.compute_gradient``, judged in two ways."""
     import tensorflow as tf
 
-    def check(case: Case, place: int, factor: float) -> Sequence[bool]:
-        def loss(z: Any) -> Any:
-            return tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(case.targets, z))
-
-        scale = tf.custom_gradient(lambda w: (tf.identity(w), lambda grad: grad * factor))
-        function = network(tf.constant(case.inputs), tf.nn.relu, loss, place, scale)
-        pair = tf.test.compute_gradient(function, case.model.weights)
-        largest = max(np.abs(a - b).max() for a, b in zip(*pair, strict=True))
-        return [complains(tf.test.TestCase().assertAllClose, *pair), not largest < 1e-4]
-
-    return check
+    losses = partial(tf.nn.sparse_softmax_cross_entropy_with_logits, case.targets)
+    scale = tf.custom_gradient(lambda w: (tf.identity(w), lambda grad: grad * factor))
+    inputs, relu = tf.constant(case.inputs), tf.nn.relu
+    function = network(inputs, relu, lambda z: tf.reduce_mean(losses(z)), place, scale)
+    pair = tf.test.compute_gradient(function, case.model.weights)
+    largest = max(np.abs(a - b).max() for a, b in zip(*pair, strict=True))
+    return [complains(tf.test.TestCase().assertAllClose, *pair), not largest < 1e-4]
 
 
 class Scaled(NaiveDense):
@@ -161,62 +147,47 @@ class Scaled(NaiveDense):
     which, factor = 0, 1.0
 
     def backward_affine(self, grad_pre_activation: Array) -> Array:
-        """As derived, but for the factor."""
         grad_inputs = super().backward_affine(grad_pre_activation)
         self.gradients[self.which] = self.gradients[self.which] * self.factor
         return grad_inputs
 
 
-def our_checker(reference: str) -> Check:
+def check_ours(reference: str, case: Case, place: int, factor: float) -> Sequence[bool]:
     """Both views of ``agreement``."""
-
-    def check(case: Case, place: int, factor: float) -> Sequence[bool]:
-        model, batch = case.model, (case.inputs, case.targets, case.loss)
-        traces = gather_traces(model, *batch, [reference], any_shape=True)
-        if place != NOWHERE:
-            model = copy.deepcopy(model)
-            layer: Any = model.layers[place // 2]
-            layer.__class__, layer.which, layer.factor = Scaled, place % 2, factor
-            traces[MANUAL] = manual_trace(model, *batch)
-        verdicts = judge_traces(model, *batch, traces)
-        wrong = {v.view for v in verdicts if v.verdict is Verdict.DISAGREE}
-        return [view in wrong for view in View]
-
-    return check
+    model, batch = case.model, (case.inputs, case.targets, case.loss)
+    traces = gather_traces(model, *batch, [reference], any_shape=True)
+    if place != NOWHERE:
+        model = copy.deepcopy(model)
+        layer: Any = model.layers[place // 2]
+        layer.__class__, layer.which, layer.factor = Scaled, place % 2, factor
+        traces[MANUAL] = manual_trace(model, *batch)
+    verdicts = judge_traces(model, *batch, traces)
+    wrong = {v.view for v in verdicts if v.verdict is Verdict.DISAGREE}
+    return [view in wrong for view in View]
 
 
-class Contender(NamedTuple):
-    """A checker: the packages it needs, the rows of the table it fills, and how to make it."""
-
-    needs: tuple[str, ...]
-    rows: tuple[str, ...]
-    make: Function
-    dtype: str = "float64"
-
-
-JAX, CHEX = ("jax.test_util", "check_grads"), ("chex", "assert_numerical_grads")
 TF_ROWS = ("tf.test.compute_gradient, assertAllClose", "same, largest difference < 1e-4")
-CONTENDERS = {
-    "torch": Contender(("torch",), ("torch.autograd.gradcheck",), partial(torch_checker, False)),
-    "fast": Contender(("torch",), ("same, fast_mode",), partial(torch_checker, True)),
-    "jax": Contender(("jax",), (".".join(JAX),), partial(jax_checker, *JAX)),
-    "chex": Contender(("jax", "chex"), (".".join(CHEX),), partial(jax_checker, *CHEX)),
-    "tf": Contender(("tensorflow",), TF_ROWS, tensorflow_checker),
-} | {
-    f"{name}-{dtype}": Contender(
-        needs, tuple(f"agreement, {name}, {dtype}, {v}" for v in View), partial(our_checker, name), dtype
-    )
-    for name, needs in (("keras-graph", ("tensorflow", "keras")), ("dual", ()))
-    for dtype in ("float64", "float32")
-}  # fmt: skip
+# the check, the packages it needs, the rows of the table it fills, and its precision
+CONTENDERS: dict[str, tuple[Check, str, tuple[str, ...], str]] = {
+    "torch": (partial(check_torch, False), "torch", ("torch.autograd.gradcheck",), "float64"),
+    "fast": (partial(check_torch, True), "torch", ("same, fast_mode",), "float64"),
+    "jax": (partial(check_jax, JAX), "jax", (JAX,), "float64"),
+    "chex": (partial(check_jax, CHEX), "jax chex", (CHEX,), "float64"),
+    "tf": (check_tensorflow, "tensorflow", TF_ROWS, "float64"),
+}
+for name, needs in {"keras-graph": "tensorflow keras", "dual": ""}.items():
+    for dtype in ("float64", "float32"):
+        rows = tuple(f"agreement, {name}, {dtype}, {view}" for view in View)
+        CONTENDERS[f"{name}-{dtype}"] = (partial(check_ours, name), needs, rows, dtype)
 
 
-def measure(contender: Contender, cases: int) -> list[dict[str, Any]]:
+def measure(name: str, cases: int) -> list[dict[str, Any]]:
     """(1) to (3) for one contender, in this process."""
-    check, milliseconds = contender.make(), list[float]()
-    counts = {key: np.zeros(len(contender.rows), int) for key in (*KINDS, "planted", *EPSILONS)}
-    for kind, index in itertools.product(KINDS, range(cases)):
-        case = draw(KINDS[kind], index, contender.dtype)
+    check, needs, rows, dtype = CONTENDERS[name]
+    counts = {key: np.zeros(len(rows), int) for key in (*KINDS, "planted", *EPSILONS)}
+    milliseconds = []
+    for kind, index in ((kind, index) for kind in KINDS for index in range(cases)):
+        case = draw(KINDS[kind], index, dtype)
         check(case, NOWHERE, 1.0)
         start = time.process_time()
         alarms = np.array(check(case, NOWHERE, 1.0))
@@ -228,45 +199,37 @@ def measure(contender: Contender, cases: int) -> list[dict[str, Any]]:
             counts["planted"] += ~alarms
             for epsilon in EPSILONS:
                 counts[epsilon] += ~alarms & check(case, nonzero[0], 1 + float(epsilon))
-    versions = {package: version(package) for package in contender.needs}
-    shared = {"cases": cases, "ms": statistics.median(milliseconds), "versions": versions}
-    per_row = [{key: int(count[i]) for key, count in counts.items()} for i in range(len(alarms))]
-    return [{"checker": n, **c, **shared} for n, c in zip(contender.rows, per_row, strict=True)]
+    versions = {package: version(package) for package in needs.split()}
+    shared = {"cases": cases, "ms": float(np.median(milliseconds)), "versions": versions}
+    numbers = [{key: int(count[i]) for key, count in counts.items()} for i in range(len(rows))]
+    return [{"checker": r, **n, **shared} for r, n in zip(rows, numbers, strict=True)]
 
 
 def run(name: str, cases: int) -> list[dict[str, Any]]:
     """``measure`` in a process of its own, if all that it takes is installed."""
-    contender = CONTENDERS[name]
-    missing = [package for package in contender.needs if not importlib.util.find_spec(package)]
-    if missing:
-        return [{"checker": row, "missing": missing} for row in contender.rows]
-    command = [sys.executable, "-m", "benchmarks.detection", "--worker", name]
-    command += ["--cases", str(cases)]
-    done = subprocess.run(command, env=os.environ | ENVIRONMENT, capture_output=True, text=True)
-    if done.returncode:
-        raise RuntimeError(f"{name} failed:\n{done.stderr[-3000:]}")
-    found: list[dict[str, Any]] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    _, needs, rows, _ = CONTENDERS[name]
+    if missing := [package for package in needs.split() if not importlib.util.find_spec(package)]:
+        return [{"checker": row, "missing": missing} for row in rows]
+    command = [sys.executable, "-m", "benchmarks.detection", "--here", "--json"]
+    command += ["--only", name, "--cases", str(cases)]
+    environment = os.environ | dict(setting.split("=", 1) for setting in SETTINGS.split())
+    return list(json.loads(subprocess.check_output(command, env=environment)))
 
 
 def show(found: list[dict[str, Any]]) -> None:
     """Print one table, in Markdown, and the versions."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    headings = ("checker", "false alarms, uniform / nice", *(f"ε={e} seen" for e in EPSILONS), "ms")
-    table, console = Table(*headings, box=box.MARKDOWN), Console(width=160, highlight=False)
+    seen = (f"ε={epsilon} seen" for epsilon in EPSILONS)
+    headings = ("checker", "false alarms, uniform / nice", "planted", *seen, "ms")
+    summary = table.Table(*headings, box=box.MARKDOWN)
     for row in found:
-        if "missing" in row:
-            table.add_row(row["checker"], f"missing: {', '.join(row['missing'])}")
-            continue
-        alarms = " / ".join(f"{row[kind] / row['cases']:.0%}" for kind in KINDS)
-        seen = (f"{row[e] / max(row['planted'], 1):.0%} of {row['planted']}" for e in EPSILONS)
-        table.add_row(row["checker"], alarms, *seen, f"{row['ms']:.1f}")
-    console.print(table)
+        cells = [f"missing: {', '.join(row.get('missing', []))}"]
+        if "missing" not in row:
+            cells = [" / ".join(f"{row[kind] / row['cases']:.0%}" for kind in KINDS)]
+            shares = (f"{row[e] / max(row['planted'], 1):.0%}" for e in EPSILONS)
+            cells += [str(row["planted"]), *shares, f"{row['ms']:.1f}"]
+        summary.add_row(row["checker"], *cells)
     versions = {p: v for row in found for p, v in row.get("versions", {}).items()}
-    console.print(", ".join(f"{package} {v}" for package, v in versions.items()))
+    console.Console(width=160, highlight=False).print(summary, versions)
 
 
 def main() -> None:
@@ -275,16 +238,11 @@ def main() -> None:
     parser.add_argument("--cases", type=int, default=60, help="networks of each kind")
     parser.add_argument("--only", nargs="*", choices=CONTENDERS, help="contenders")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    parser.add_argument("--worker", choices=CONTENDERS, help=argparse.SUPPRESS)
+    parser.add_argument("--here", action="store_true", help="all in this one process")
     options = parser.parse_args()
-    if options.worker:
-        found = measure(CONTENDERS[options.worker], options.cases)
-    else:
-        found = [row for name in options.only or CONTENDERS for row in run(name, options.cases)]
-    if options.worker or options.json:
-        print(json.dumps(found, indent=None if options.worker else 2))
-    else:
-        show(found)
+    how, names = measure if options.here else run, options.only or CONTENDERS
+    found = [row for name in names for row in how(name, options.cases)]
+    print(json.dumps(found, indent=2)) if options.json else show(found)
 
 
 if __name__ == "__main__":

@@ -37,11 +37,17 @@ class Activation:
     def __repr__(self) -> str:
         return self.name
 
+    @property
+    def arguments(self) -> dict[str, object]:
+        """What the function was made with: the fields, where the class is a dataclass."""
+        fields = getattr(self, "__dataclass_fields__", ())
+        return {name: getattr(self, name) for name in fields}
+
     def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and vars(self) == vars(other)
+        return type(self) is type(other) and self.arguments == getattr(other, "arguments", None)
 
     def __hash__(self) -> int:
-        return hash((self.name, *sorted(vars(self).items())))
+        return hash((type(self), *sorted(self.arguments.items())))
 
 
 class Linear(Activation):

@@ -7,7 +7,7 @@ import numpy as np
 from manual_backprop import losses
 from manual_backprop.losses import Loss
 from manual_backprop.models import NaiveSequential, as_model
-from manual_backprop.trace import Trace
+from manual_backprop.trace import TensorName, Trace
 from manual_backprop.typing import Array
 from manual_backprop.validation import as_finite, is_foreign
 
@@ -76,16 +76,31 @@ def backpropagate(model: NaiveSequential, predictions: Array, targets: Array, lo
 
 def compute_trace(model: NaiveSequential, inputs: Array, targets: Array, loss: Loss) -> Trace:
     """One forward and backward pass, with every tensor on the way. Trusted arguments."""
-    predictions = model.forward(inputs)
-    value = compute_loss(model, predictions, targets, loss)
-    backpropagate(model, predictions, targets, loss)
-    return Trace(
-        layers=model.records,
-        loss=value,
-        fused=loss.is_fused_with(model.output_activation),
-        gradients=model.gradients,
-        gradient_names=model.gradient_names,
+    model.snapshots = True
+    try:
+        predictions = model.forward(inputs)
+        value = compute_loss(model, predictions, targets, loss)
+        backpropagate(model, predictions, targets, loss)
+    finally:
+        model.snapshots = False
+    trace = Trace(
+        layers=model.records, loss=value, fused=loss.is_fused_with(model.output_activation)
     )
+    gradients = model.gradients
+    if len(gradients) == len(model.weights):
+        trace.gradients, trace.gradient_names = gradients, model.gradient_names
+        return trace
+    for name, layer in model.distinct_layers.items():
+        own = [n for n in model.gradient_names if n.layer == name]
+        pairs = list(zip(own, layer.gradients, strict=False))
+        trace.gradient_names += [n for n, _ in pairs]
+        trace.gradients += [g for _, g in pairs]
+        if len(layer.gradients) != len(own):
+            trace.complaints[TensorName(name, "gradients")] = (
+                f"backward set {len(layer.gradients)} gradients, expected {len(own)}, one for "
+                f"each of weights"
+            )
+    return trace
 
 
 def _is_latest(model: NaiveSequential, images: Array) -> bool:

@@ -184,11 +184,16 @@ class NaiveDense:
 
 
 def has_steps(layer: object) -> bool:
-    """Whether a layer's backward is its two steps in a row, each of which can be judged alone.
+    """Whether a layer's passes are its two steps in a row, each of which can be judged alone.
 
-    A subclass with a ``backward`` of its own is judged as one step.
+    A layer with a ``forward`` or ``backward`` of its own is judged as one step.
     """
-    return isinstance(layer, NaiveDense) and type(layer).backward is NaiveDense.backward
+    return (
+        isinstance(layer, NaiveDense)
+        and type(layer).forward is NaiveDense.forward
+        and type(layer).backward is NaiveDense.backward
+        and not {"forward", "backward"} & vars(layer).keys()
+    )
 
 
 NO_FORWARD = (

@@ -7,7 +7,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from manual_backprop.layers import NO_FORWARD, has_steps
+from manual_backprop.layers import NO_FORWARD, NaiveDense, has_steps
 from manual_backprop.trace import LayerTrace, TensorName
 from manual_backprop.typing import Array
 from manual_backprop.validation import as_finite, as_inputs, is_foreign
@@ -48,6 +48,8 @@ class NaiveSequential:
         layers: the layers, in order.
         records: for each place a :class:`~manual_backprop.trace.LayerTrace`, whose arrays
             are the model's own: read them, do not change them.
+        snapshots: whether records hold copies instead, made when each array was made; for
+            tracing layers that go on to work in place.
 
     Raises:
         ValueError, TypeError: for layers that cannot form a model, by their position.
@@ -63,6 +65,7 @@ class NaiveSequential:
         self._check_layers()
         self.names = self._unique_names()
         self.records: list[LayerTrace] = []
+        self.snapshots = False
 
     def _check_layers(self) -> None:
         if not self.layers:
@@ -81,6 +84,12 @@ class NaiveSequential:
                 raise ValueError(
                     f"layers[{position + 1}]: takes {inputs} inputs, but layers[{position}] has "
                     f"{outputs} outputs; make the two sizes equal."
+                )
+        for position, layer in enumerate(self.layers):
+            if self.layers.index(layer) < position and not isinstance(layer, NaiveDense):
+                raise ValueError(
+                    f"layers[{position}]: {type(layer).__name__} stands in several places, which "
+                    f"only NaiveDense can; make a second layer."
                 )
         dtypes = {np.dtype(w.dtype).name for layer in self.layers for w in layer.weights}
         if len(dtypes) > 1:
@@ -164,12 +173,20 @@ class NaiveSequential:
 
     def forward(self, inputs: Array) -> Array:
         """As ``__call__``, for trusted inputs: no checks, no copies. (1)"""
+        keep = _copied if self.snapshots else _itself
         records = []
+        kept = keep(inputs)
         for name, layer in zip(self.names, self.layers, strict=True):
-            output = layer.forward(inputs)
-            z = getattr(layer, "pre_activation", None)
-            records.append(LayerTrace(name, inputs=inputs, pre_activation=z, output=output))
-            inputs = output
+            record = LayerTrace(name, inputs=kept)
+            if self.snapshots and has_steps(layer):
+                z = layer.affine(inputs)
+                record.pre_activation = keep(z)
+                inputs = layer.activate(z)
+            else:
+                inputs = layer.forward(inputs)
+                record.pre_activation = keep(getattr(layer, "pre_activation", None))
+            record.output = kept = keep(inputs)
+            records.append(record)
         self.records = records
         return inputs
 
@@ -186,22 +203,23 @@ class NaiveSequential:
             raise ValueError(NO_FORWARD)
         shared = len(self.distinct_layers) < len(self.layers)
         totals: dict[str, list[Array]] = {}
-        grad = grad_output
+        keep = _copied if self.snapshots else _itself
+        grad, kept = grad_output, keep(grad_output)
         places = list(zip(self.records, self.layers, strict=True))
         for record, layer in reversed(places):
             if shared:
                 _restore(layer, record)
             if from_logits and record is self.records[-1]:
-                record.grad_inputs = layer.backward_affine(grad)
+                grad = layer.backward_affine(grad)
             else:
-                record.grad_output = grad
-                record.grad_inputs = layer.backward(grad)  # (2)
-            record.grad_pre_activation = getattr(layer, "grad_pre_activation", None)
+                record.grad_output = kept
+                grad = layer.backward(grad)  # (2)
+            record.grad_pre_activation = keep(getattr(layer, "grad_pre_activation", None))
+            record.grad_inputs = kept = keep(grad)
             if record.name in totals:
                 earlier = zip(totals[record.name], layer.gradients, strict=True)
                 layer.gradients = [above + here for above, here in earlier]  # (3)
             totals[record.name] = layer.gradients
-            grad = record.grad_inputs
         return grad
 
     def __repr__(self) -> str:
@@ -224,6 +242,14 @@ def as_model(model: object) -> NaiveSequential:
         if not is_foreign(weight):
             as_finite(f"weights ({name})", weight, model.dtype)
     return model
+
+
+def _itself(array: Array | None) -> Array | None:
+    return array
+
+
+def _copied(array: Array | None) -> Array | None:
+    return None if array is None else array.copy()
 
 
 def _restore(layer: Any, record: LayerTrace) -> None:

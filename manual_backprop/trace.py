@@ -49,7 +49,8 @@ class Trace:
     by a witness whose steps may use a number before it is rounded to what is stored here.
     ``abstains`` is set by a witness whose NaN in a gradient means that it has no opinion, and
     ``projections`` hold, for gradients that it cannot give whole, random directions
-    (count, *shape) and the derivative along each.
+    (count, *shape) and the derivative along each. ``complaints`` say what a pass did that no
+    tensor shows: arrays of the caller changed, gradients of the wrong number.
     """
 
     layers: list[LayerTrace]
@@ -60,6 +61,7 @@ class Trace:
     gradients: list[Array] = field(default_factory=list)
     gradient_names: list[TensorName] = field(default_factory=list)
     projections: dict[TensorName, tuple[Array, Array]] = field(default_factory=dict)
+    complaints: dict[TensorName, str] = field(default_factory=dict)
 
     @property
     def predictions(self) -> Array | None:

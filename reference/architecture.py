@@ -26,6 +26,7 @@ class Architecture:
         places: for each place in the model, which of ``affines`` stands there.
         activations: for each place, its activation.
         names: for each place, the layer's name in the manual model.
+        output_activation: the last activation where the loss may be fused with it, else "".
         dtype: "float32" or "float64".
     """
 
@@ -33,6 +34,7 @@ class Architecture:
     places: tuple[int, ...]
     activations: tuple[Activation, ...]
     names: tuple[str, ...]
+    output_activation: str
     dtype: str
 
     @classmethod
@@ -58,6 +60,7 @@ class Architecture:
             places=tuple(order.index(name) for name in model.names),
             activations=tuple(layer.activation for layer in model.layers),
             names=tuple(model.names),
+            output_activation=model.output_activation,
             dtype=model.dtype.name,
         )
 
@@ -65,4 +68,4 @@ class Architecture:
     def without_sizes(self) -> tuple[object, ...]:
         """What one traced function depends on when its shapes are left open."""
         biases = tuple(affine.use_bias for affine in self.affines)
-        return (biases, self.places, self.activations, self.dtype)
+        return (biases, self.places, self.activations, self.output_activation, self.dtype)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
-from manual_backprop.losses import Loss
+from manual_backprop.losses import LOSSES, Loss
 from manual_backprop.typing import Array
 from reference.architecture import Affine, Architecture
 from reference.frameworks import frameworks
@@ -28,11 +28,10 @@ class Program:
     """
 
     def __init__(self, architecture: Architecture, loss: Loss) -> None:
-        _, keras = frameworks()
         self.architecture = architecture
         self.activations = [_activation_twin(a) for a in architecture.activations]
-        self.loss = getattr(keras.losses, type(loss).__name__)(dtype=architecture.dtype)
-        self.fused = loss.is_fused_with(architecture.activations[-1].name)
+        self.loss = _loss_twin(loss)(dtype=architecture.dtype)
+        self.fused = loss.is_fused_with(architecture.output_activation)
         self.hides_logits = loss.fuses_with is not None and not self.fused
 
     def run(
@@ -153,11 +152,24 @@ def label_signature(loss: Loss, dtype: str) -> Any:
     return tf.TensorSpec([None, 1], "int64") if indices else tf.TensorSpec([None, None], dtype)
 
 
+NO_TWIN = "{kind}: {name!r} has no Keras twin; check with against=['dual'], which needs none."
+
+
+def _loss_twin(loss: Loss) -> Any:
+    """Keras' class of the same name as this library's loss of that name."""
+    _, keras = frameworks()
+    if loss.name not in LOSSES:
+        raise TypeError(NO_TWIN.format(kind="loss", name=loss.name))
+    return getattr(keras.losses, LOSSES[loss.name].__name__)
+
+
 def _activation_twin(activation: Any) -> Callable[[Any], Any]:
     """Keras' function of the same name, with the same arguments."""
     _, keras = frameworks()
-    function = getattr(keras.activations, activation.name)
-    arguments = vars(activation)
+    function = getattr(keras.activations, activation.name, None)
+    if function is None:
+        raise TypeError(NO_TWIN.format(kind="activation", name=activation.name))
+    arguments = activation.arguments
     return (lambda x: function(x, **arguments)) if arguments else function
 
 

@@ -62,9 +62,12 @@ def test_each_verdict_has_its_case(actual, wanted, outcome) -> None:
 
 def test_an_abstention_is_no_disagreement_but_only_for_a_witness_that_abstains() -> None:
     """NaN means "no opinion" for the dual numbers, and is an error for anybody else."""
-    wanted = expected([1, 2], [0.1, 0.1])
-    assert verdict([np.nan, 2.0], wanted, abstains=True).verdict is Verdict.AGREE
-    assert verdict([np.nan, 9.0], wanted, abstains=True).verdict is Verdict.DISAGREE
+    wanted = expected([1, 2, 3], [0.1, 0.1, 0.1])
+    partly = verdict([np.nan, 2.0, 3.0], wanted, abstains=True)
+    assert (partly.verdict, partly.blunt, partly.is_evidence) == (Verdict.AGREE, 1, False)
+    assert verdict([np.nan, 9.0, 3.0], wanted, abstains=True).verdict is Verdict.DISAGREE
+    assert verdict([np.nan] * 3, wanted, abstains=True).verdict is Verdict.BLUNT
+    assert verdict([np.nan, 2.0, 3.0], wanted).verdict is Verdict.DISAGREE
 
 
 def test_judging_together_is_judging_one_by_one() -> None:

@@ -60,7 +60,6 @@ RIGHT_NAMES: dict[str, tuple[str, ...]] = {
     "loss-gradient-of-first-sample": ("first-sample", "first-row-for-all"),
     "loss-in-float16": LOWER,
     "loss-summed-over-batch": ("batch-missing",),
-    "mask-written-into-upstream": ("overwritten",),
     "normalisation-ignored": ("renormalisation-missing",),
     "one-element-off-by-1e-3": ONE,
     "one-element-off-by-1e-4": ONE,

@@ -44,8 +44,12 @@ class Planted:
     def shows(self) -> bool:
         """Whether the fault changes any number of the tensor at which it is located.
 
-        A missing mask, say, changes nothing where every unit is switched on.
+        A missing mask, say, changes nothing where every unit is switched on. An array that
+        is changed in place behind the pass's back shows as well.
         """
+        case = self.case
+        if manual_trace(self.model, case.inputs, case.targets, self.loss).complaints:
+            return True
         right = self._located(self.honest, self.case.loss, faulty=False)
         wrong = self._located(self.model, self.loss, faulty=True)
         return not np.array_equal(right, wrong)

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from agreement.faults.activation import RELU
 from agreement.faults.loss import SPARSE, Honest
 from agreement.faults.sites import (
     both,
@@ -135,15 +134,6 @@ class UpstreamOverwrittenBeforeUse(NaiveDense):
         grad_pre_activation[...] = grad_pre_activation @ self.W.T
         super().backward_affine(grad_pre_activation)
         return grad_pre_activation
-
-
-@in_layer("wiring", "grad_output", RELU)
-class MaskWrittenIntoUpstream(NaiveDense):
-    """You mask the upstream gradient in place, and it is the layer above's result too."""
-
-    def backward_activation(self, grad_output: Array) -> Array:
-        grad_output *= self.pre_activation > 0  # type: ignore[operator]
-        return grad_output
 
 
 @in_loss_gradient("wiring", SPARSE, fused=True, tensor="output")
