@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from agreement.bounded import BoundedArray, bounded
+from agreement.complaints import own_error
 from agreement.diagnosis import Diagnosis, Diagnostician, explain_update
 from agreement.expectation import bounded_copy, expect_end_to_end, expect_locally
 from agreement.foreign import OURS, Layout, SumOverSamples
@@ -314,15 +315,16 @@ def judge_traces(
         for witness, trace in traces.items()
         for name, note in trace.complaints.items()
     ]
-    expected = expect_end_to_end(model, inputs, targets, loss)
-    for name, trace in traces.items():
-        verdicts += judge_trace(trace, expected, View.END_TO_END, name)
-        given, steps = trace, trace
-        if name == DUAL:
-            given = traces[MANUAL]
-            steps = dual_local_trace(model, given, targets, loss)
-        local = expect_locally(model, given, targets, loss)
-        verdicts += judge_trace(steps, local, View.LOCAL, name)
+    with own_error():
+        expected = expect_end_to_end(model, inputs, targets, loss)
+        for name, trace in traces.items():
+            verdicts += judge_trace(trace, expected, View.END_TO_END, name)
+            given, steps = trace, trace
+            if name == DUAL:
+                given = traces[MANUAL]
+                steps = dual_local_trace(model, given, targets, loss)
+            local = expect_locally(model, given, targets, loss)
+            verdicts += judge_trace(steps, local, View.LOCAL, name)
     return verdicts
 
 

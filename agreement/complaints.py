@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 
@@ -30,3 +32,18 @@ def callers_line() -> str:
             break
         frame = frame.f_back
     return f"{frame.f_code.co_filename}:{frame.f_lineno}"
+
+
+@contextlib.contextmanager
+def own_error() -> Iterator[None]:
+    """Let our error through where NumPy wraps it in one of its own.
+
+    Assigning into a plain array calls ``__array__``, whose ``TypeError`` becomes the cause of a
+    "setting an array element with a sequence".
+    """
+    try:
+        yield
+    except ValueError as error:
+        if isinstance(error.__cause__, TypeError):
+            raise error.__cause__ from None
+        raise

@@ -224,3 +224,16 @@ def test_without_a_third_opinion_there_is_still_a_verdict() -> None:
     report = judged(Einsum(6, 5, "tanh", seed=1), against=("keras",))
     assert report.exit_status == 1
     assert "no third opinion" in report.conclusion()
+
+
+def test_a_plain_buffer_is_refused_with_the_line_and_a_way_out() -> None:
+    """Assigning an error-carrying number into a plain array names the line, not NumPy's reason."""
+
+    def loop(layer, grad_inputs):
+        buffer = np.zeros(layer.W.shape)
+        buffer[0, 0] = layer.gradients[0][0, 0]
+        layer.gradients[0] = buffer
+        return grad_inputs
+
+    with pytest.raises(TypeError, match=r"test_sly_faults\.py:\d+: .*\*_like"):
+        judged(altered(loop)(6, 5, "tanh", seed=1), against=("keras",))
