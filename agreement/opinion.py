@@ -116,8 +116,11 @@ def _where_same(one: Array, other: Array) -> Array:
 
 
 def _narrow(array: Any) -> Any:
-    """Back to float64, which underflows where the judge's centre does."""
-    return None if array is None else np.asarray(array, np.float64)
+    """Back to float64, flushed to zero where the judge's centre may have underflowed."""
+    if array is None:
+        return None
+    narrow = np.asarray(array, np.float64)
+    return np.where(np.abs(narrow) < np.finfo(np.float64).smallest_normal, 0.0, narrow)
 
 
 def _untraceable(model: NaiveSequential) -> set[TensorName]:
