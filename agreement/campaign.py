@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import threading
 import time
 import warnings
@@ -156,12 +157,16 @@ def _judge_chunks(
 @contextlib.contextmanager
 def _parallel(jobs: int, scheduler: str | None) -> Iterator[Any]:
     """A joblib ``Parallel`` on this machine's processes or on a Dask cluster."""
-    from joblib import Parallel, parallel_config
+    from joblib import Parallel, delayed, parallel_config
 
     options = {"batch_size": 1, "return_as": "generator_unordered"}
     if scheduler is None:
         with parallel_config("loky", inner_max_num_threads=1):
-            yield Parallel(n_jobs=jobs, **options)
+            pool = Parallel(n_jobs=jobs, **options)
+            with _interrupts_ignored():
+                # Workers started now inherit it: Ctrl-C is for the one who hears of it.
+                list(pool(delayed(os.getpid)() for _ in range(jobs)))
+            yield pool
         return
     try:
         from distributed import Client
@@ -176,6 +181,18 @@ def _parallel(jobs: int, scheduler: str | None) -> Iterator[Any]:
             yield Parallel(n_jobs=-1, **options)
     finally:
         client.close()
+
+
+@contextlib.contextmanager
+def _interrupts_ignored() -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def judge_chunk(

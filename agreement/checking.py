@@ -140,6 +140,7 @@ def _diagnose_given(
     expert = Diagnostician(
         model, inputs, targets, _differentiated(loss, reduction), {MANUAL: trace}
     )
+    expert.from_elsewhere = True
     explanation = expert.explain(dataclasses.replace(v, witness=MANUAL))
     return Diagnosis(explanation, side="", look_at="")
 
@@ -264,10 +265,13 @@ def _identical(one: Array, other: Array) -> bool:
 def used_before(
     model: NaiveSequential, inputs: Array, targets: Array, loss: Loss
 ) -> NaiveSequential:
-    """A copy of the model that has seen another batch: state left from it is part of the check."""
+    """A copy of the model that has seen another batch: state left from it is part of the check.
+
+    The other batch has half the inputs, under other labels, so that nothing of it is the same.
+    """
     subject = copy.deepcopy(model)
     with np.errstate(all="ignore"):
-        compute_trace(subject, inputs[::-1].copy(), targets[::-1].copy(), loss)
+        compute_trace(subject, inputs[::-1] * inputs.dtype.type(0.5), targets.copy(), loss)
     for weight, original in zip(subject.weights, model.weights, strict=True):
         weight[...] = original
     return subject

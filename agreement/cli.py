@@ -51,7 +51,7 @@ def check(
     dtype: DtypeOption = "float32",
     epochs: Annotated[int | None, typer.Option(help="Passes over the training data.")] = None,
     batch_size: Annotated[int, typer.Option(help="Samples in a batch.")] = 32,
-    learning_rate: Annotated[float, typer.Option(help="Step size of the training.")] = 0.2,
+    learning_rate: Annotated[float | None, typer.Option(help="Step size of the training.")] = None,
     cases: Annotated[int, typer.Option(help="With --data random: how many cases.")] = 1000,
     case: Annotated[
         int | None, typer.Option(min=0, help="With --data random: only this case.")
@@ -73,7 +73,7 @@ def check(
     if data == "random":
         indices = range(cases) if case is None else [case]
         _check_random(indices, seed, dtype, references, as_json)
-    from agreement.main_job import DATA, Job
+    from agreement.main_job import DATA, DEFAULTS, Job
     from manual_backprop.catalogue import unknown_name
 
     if data not in DATA:
@@ -87,8 +87,8 @@ def check(
         loss_path=loss_path,
         dtype=dtype,
         batch_size=batch_size,
-        learning_rate=learning_rate,
-        epochs=epochs if epochs is not None else {"digits": 20, "spiral": 200}.get(data, 2),
+        learning_rate=DEFAULTS[data][0] if learning_rate is None else learning_rate,
+        epochs=DEFAULTS[data][1] if epochs is None else epochs,
         seed=seed,
     )
     _check_training(job, layers, references, as_json)

@@ -99,6 +99,8 @@ class Diagnostician:
         self.parts = (model, inputs, targets, loss)
         self.model, self.inputs, self.targets, self.loss = self.parts
         self.traces = traces
+        # Whether the manual trace's gradients are another program's, whose code is not at hand.
+        self.from_elsewhere = False
         self._dual_verdicts: list[TensorVerdict] | None = None
         self._dual_traces: dict[View, Trace] = {}
 
@@ -182,12 +184,13 @@ class Diagnostician:
             sentence = f"the manual formula gives what this library's does: {v.witness} differs"
             return Explanation("witness-differs", sentence, 0.0)
         best = _best(evidence, bound, self._candidates(v, evidence))
-        return best or _by_pattern(evidence, bound, own_run=v.witness == MANUAL)
+        own_run = v.witness == MANUAL and not self.from_elsewhere
+        return best or _by_pattern(evidence, bound, own_run=own_run, tensor=v.tensor)
 
     def _candidates(self, v: TensorVerdict, evidence: Evidence) -> Iterator[Candidate]:
         at_loss = evidence.predictions is not None
         with np.errstate(all="ignore"):
-            if v.witness == MANUAL:
+            if v.witness == MANUAL and not self.from_elsewhere:
                 # The run differs from its own formula, so no other formula explains it.
                 yield from rearrangements(evidence)
                 yield from self._overwritten(v)
@@ -384,7 +387,9 @@ def _by_shape(e: Evidence, weight_shapes: list[tuple[int, ...]]) -> Explanation 
     return None
 
 
-def _by_pattern(e: Evidence, bound: Array, *, own_run: bool) -> Explanation | None:
+def _by_pattern(
+    e: Evidence, bound: Array, *, own_run: bool, tensor: str = ""
+) -> Explanation | None:
     """Explanations that predict a pattern rather than numbers."""
     wrong = ~(np.abs(e.given - e.right) <= bound)
     if e.given.size > 1 and wrong.sum() == 1:
@@ -399,6 +404,13 @@ def _by_pattern(e: Evidence, bound: Array, *, own_run: bool) -> Explanation | No
         if residual <= 1:
             sentence = f"is the right one times {factor:.6g} throughout"
             return Explanation("constant-factor", sentence, residual)
+    d = e.grad_pre_activation
+    if tensor == "grad_inputs" and d is not None and len(d) > d.shape[1]:
+        fitted, *_ = np.linalg.lstsq(d, e.given, rcond=None)
+        residual = _residual(e.given, d @ fitted, bound)
+        if residual <= 1:
+            sentence = "fits other weights than the current ones: a stale copy?"
+            return Explanation("stale-weights", sentence, residual)
     with np.errstate(all="ignore"):
         relative = np.abs(e.given - e.right) / np.abs(e.right).max(initial=0.0)
     if own_run and float(np.nan_to_num(relative).max(initial=0.0)) < 4 * HALF_ROUNDOFF:

@@ -203,9 +203,6 @@ def input_gradients(e: Evidence) -> Iterator[Candidate]:
         d @ W.reshape(W.T.shape),
     )
     yield "absolute-weights", "uses |W|", d @ np.abs(W).T
-    if len(d) > d.shape[1]:
-        fitted, *_ = np.linalg.lstsq(d, e.given, rcond=None)
-        yield "stale-weights", "fits other weights than the current ones: a stale copy?", d @ fitted
 
 
 def activation_gradients(e: Evidence) -> Iterator[Candidate]:

@@ -21,6 +21,8 @@ from manual_backprop.typing import Array
 from manual_backprop.validation import as_count, as_dtype
 
 DATA = ("digits", "spiral", "mnist", "random")
+# Learning rate and epochs; the spiral is hard for one small hidden layer.
+DEFAULTS = {"digits": (0.2, 20), "spiral": (0.5, 300), "mnist": (0.1, 2)}
 
 
 @dataclass(frozen=True)
