@@ -18,12 +18,13 @@ from agreement.verdicts import Verdict
 from manual_backprop import ACTIVATIONS, NaiveDense, NaiveSequential
 from manual_backprop.losses import LOSSES
 
-WORK = np.dtype(np.float64)
+# As for float64 models: wider than what is judged, or the opinion's own rounding is judged too.
+WORK = np.dtype(np.longdouble)
 
 
 def dual(value: np.ndarray) -> DualArray:
     directions = np.eye(value.size).reshape(value.size, *value.shape)
-    return DualArray(value, directions, Run(WORK), WORK)
+    return DualArray(value, directions.astype(WORK), Run(WORK), WORK)
 
 
 def report_on(case: Case) -> Report:
