@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from agreement import faults
-from agreement.checking import check, check_training_step
+from agreement.checking import check, check_training_step, prepare
 from agreement.report import Report
 from manual_backprop import SGD, NaiveDense, NaiveSequential, evaluate, fit, losses
 from manual_backprop.catalogue import unknown_name
@@ -121,7 +121,7 @@ def run(
             f"--layers: starts and ends with {job.expected_sizes}, but {job.data} has {sizes[0]} "
             f"inputs and {sizes[1]} classes; give {sizes[0]},…,{sizes[1]}."
         )
-    model = make_model(job, training.images.shape[1], training.classes)
+    model = make_model(job, *sizes)
     faulty_optimizer: Optimizer | None = None
     if job.plant:
         fault = faults.get(job.plant)
@@ -134,8 +134,8 @@ def run(
         location = fault.location(model, loss, positions[0])
         loss = fault.plant(model, loss, positions[0])
         if fault.prepare is not None:
-            first = training.images[:batch_size]
-            fault.prepare(model, first, loss.prepare(training.labels[:batch_size], first), loss)
+            first = (training.images[:batch_size], training.labels[:batch_size])
+            fault.prepare(model, *prepare(model, *first, loss), loss)
         if fault.optimizer is not None:
             # Trained is with the honest one: a wrong update need not stay finite for long.
             faulty_optimizer = fault.optimizer(job.learning_rate)

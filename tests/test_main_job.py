@@ -70,3 +70,12 @@ def test_every_mode_is_asked_during_training_about_the_short_last_batch_too() ->
     assert len(steps) == steps[0]
     assert report.checks >= 3 + 1
     assert np.isfinite(report.worst_ratio)
+
+
+def test_a_fault_that_needs_an_earlier_use_is_prepared_for_any_loss(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its first use takes labels of the model's classes, not as many as there are features."""
+    loss = "--loss categorical_crossentropy --epochs 1 --against keras-graph"
+    assert run_cli(f"check --plant stale-weights {loss}", monkeypatch) == 1
+    assert "dense_1.grad_inputs disagrees" in capsys.readouterr().out
