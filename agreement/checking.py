@@ -212,15 +212,14 @@ def check_training_step(
                 updates, weights, expected, model.weights, strict=True
             )
         ]
-        verdicts += judge_tensors(comparisons, View.END_TO_END, witness)
-        for c in comparisons:
-            given, right = c.expected.value, c.actual
-            found = explain_update(given, right, c.expected.error, learning_rate)
-            diagnoses[str(c.name)] = Diagnosis(found, "", f"look at {type(update).__name__}.update")
-    report = Report(verdicts, required_of(updated, updates))
-    wrong = {v.name for v in report.disagreements}
-    report.diagnoses = {name: d for name, d in diagnoses.items() if name in wrong}
-    return report
+        judged = judge_tensors(comparisons, View.END_TO_END, witness)
+        for v, c in zip(judged, comparisons, strict=True):
+            if v.verdict is Verdict.DISAGREE:
+                given, right = c.expected.value, c.actual
+                found = explain_update(given, right, c.expected.error, learning_rate)
+                diagnoses[v.name] = Diagnosis(found, "", f"look at {type(update).__name__}.update")
+        verdicts += judged
+    return Report(verdicts, required_of(updated, updates), diagnoses=diagnoses)
 
 
 def prepare(model: object, inputs: Array, labels: Array, loss: Loss) -> tuple[Array, Array]:
@@ -321,13 +320,17 @@ def judge_traces(
     ]
     with own_error():
         expected = expect_end_to_end(model, inputs, targets, loss)
+        local_of = {
+            name: expect_locally(model, trace, targets, loss)
+            for name, trace in traces.items()
+            if name != DUAL
+        }
         for name, trace in traces.items():
             verdicts += judge_trace(trace, expected, View.END_TO_END, name)
-            given, steps = trace, trace
+            steps = trace
             if name == DUAL:
-                given = traces[MANUAL]
-                steps = dual_local_trace(model, given, targets, loss)
-            local = expect_locally(model, given, targets, loss)
+                steps = dual_local_trace(model, traces[MANUAL], targets, loss)
+            local = local_of[MANUAL if name == DUAL else name]
             verdicts += judge_trace(steps, local, View.LOCAL, name)
     return verdicts
 
@@ -338,7 +341,7 @@ def _required(traces: Mapping[str, Trace]) -> frozenset[tuple[str, str]]:
     Weights alone would not do: a step that is blunt hides what happens above their gradients.
     """
     manual = [name for name, _ in traces[MANUAL].tensors()]
-    top = traces[MANUAL]._labels()[-1]
+    top = traces[MANUAL].labels()[-1]
     required = set()
     for witness, trace in traces.items():
         present = {name for name, _ in trace.tensors()} | set(trace.projections)

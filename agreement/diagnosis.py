@@ -101,8 +101,7 @@ class Diagnostician:
         self.traces = traces
         # Whether the manual trace's gradients are another program's, whose code is not at hand.
         self.from_elsewhere = False
-        self._dual_verdicts: list[TensorVerdict] | None = None
-        self._dual_traces: dict[View, Trace] = {}
+        self._duals: dict[View, Trace] = {}
 
     def diagnose(self, v: TensorVerdict) -> Diagnosis:
         """Explain one disagreement."""
@@ -119,7 +118,7 @@ class Diagnostician:
         if v.witness == DUAL:
             return "the dual numbers derive the manual forward code and disagree with its backward"
         try:
-            opinions = [d for d in self._opinions() if d.name == v.name and d.view is v.view]
+            opinions = [d for d in self._opinions(v.view) if d.name == v.name]
         except (TypeError, ValueError) as error:
             return f"no third opinion: {error}"
         if not opinions:
@@ -132,21 +131,22 @@ class Diagnostician:
             )
         return "the dual numbers abstain: a kink, an overflow or a blunt bound"
 
-    def _opinions(self) -> list[TensorVerdict]:
-        if self._dual_verdicts is None:
-            given = self.traces[MANUAL]
-            whole_trace = dual_trace(*self.parts)
-            steps = dual_local_trace(self.model, given, self.targets, self.loss)
-            self._dual_traces = {View.END_TO_END: whole_trace, View.LOCAL: steps}
-            expected = expect_end_to_end(*self.parts)
-            whole = judge_trace(whole_trace, expected, View.END_TO_END, DUAL)
-            local = expect_locally(self.model, given, self.targets, self.loss)
-            self._dual_verdicts = whole + judge_trace(steps, local, View.LOCAL, DUAL)
-        return self._dual_verdicts
+    def _opinions(self, view: View) -> list[TensorVerdict]:
+        return judge_trace(self._dual(view), self._expectation(view, MANUAL), view, DUAL)
+
+    def _dual(self, view: View) -> Trace:
+        """The dual numbers' trace in one view; computed once, being dear."""
+        if view not in self._duals:
+            if view is View.LOCAL:
+                given = self.traces[MANUAL]
+                self._duals[view] = dual_local_trace(self.model, given, self.targets, self.loss)
+            else:
+                self._duals[view] = dual_trace(*self.parts)
+        return self._duals[view]
 
     def _abstained(self, v: TensorVerdict) -> bool:
         """Whether the dual numbers have no number at the worst element."""
-        found = dict(self._dual_traces[v.view].tensors()).get(TensorName(v.layer, v.tensor))
+        found = dict(self._dual(v.view).tensors()).get(TensorName(v.layer, v.tensor))
         return found is None or not v.worst or bool(np.isnan(found[v.worst]))
 
     def look_at(self, v: TensorVerdict) -> str:
@@ -174,12 +174,14 @@ class Diagnostician:
 
     def explain(self, v: TensorVerdict) -> Explanation | None:
         """The explanation that fits best within the bound, or None."""
-        evidence = self._evidence(v)
+        expectation = self._expectation(v.view, v.witness)
+        expected = dict(expectation.tensors()).get(TensorName(v.layer, v.tensor))
+        evidence = None if expected is None else self._evidence(v, expected)
         if evidence is None:
             return None
         if evidence.given.shape != evidence.right.shape:
             return _by_shape(evidence, [w.shape for w in self.model.weights])
-        bound = self._bound(v)
+        bound = getattr(expected, "error", np.zeros(()))
         if v.witness != MANUAL and _residual(evidence.given, evidence.right, bound) <= SAME:
             sentence = f"the manual formula gives what this library's does: {v.witness} differs"
             return Explanation("witness-differs", sentence, 0.0)
@@ -223,34 +225,23 @@ class Diagnostician:
         return self.traces[MANUAL].fused
 
     def _place(self, v: TensorVerdict) -> int:
-        labels = self.traces[MANUAL]._labels()
+        labels = self.traces[MANUAL].labels()
         names = [layer.name for layer in self.traces[MANUAL].layers]
         return labels.index(v.layer) if v.layer in labels else names.index(v.layer)
 
     def _given_trace(self, v: TensorVerdict) -> Trace:
         return self.traces[MANUAL if v.witness == DUAL else v.witness]
 
-    def _expected(self, v: TensorVerdict) -> Any:
-        if v.view is View.LOCAL:
-            given = self._given_trace(v)
-            expected = expect_locally(self.model, given, self.targets, self.loss)
-        else:
-            expected = expect_end_to_end(*self.parts)
-        return dict(expected.tensors()).get(TensorName(v.layer, v.tensor))
+    def _expectation(self, view: View, witness: str) -> Trace:
+        if view is View.LOCAL:
+            given = self.traces[MANUAL if witness == DUAL else witness]
+            return expect_locally(self.model, given, self.targets, self.loss)
+        return expect_end_to_end(*self.parts)
 
-    def _bound(self, v: TensorVerdict) -> Array:
-        return getattr(self._expected(v), "error", np.zeros(()))
-
-    def _evidence(self, v: TensorVerdict) -> Evidence | None:
-        expected = self._expected(v)
-        if expected is None:
-            return None
-        name = TensorName(v.layer, v.tensor)
-        actual = dict(self.traces[v.witness].tensors()).get(name)
-        if v.witness == DUAL and v.view is View.LOCAL:
-            given = self.traces[MANUAL]
-            steps = dual_local_trace(self.model, given, self.targets, self.loss)
-            actual = dict(steps.tensors()).get(name)
+    def _evidence(self, v: TensorVerdict, expected: Any) -> Evidence | None:
+        of_dual_steps = v.witness == DUAL and v.view is View.LOCAL
+        trace = self._dual(v.view) if of_dual_steps else self.traces[v.witness]
+        actual = dict(trace.tensors()).get(TensorName(v.layer, v.tensor))
         if actual is None:
             return None
         ours, theirs = np.asarray(_values(expected)), np.asarray(actual, np.float64)

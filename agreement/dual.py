@@ -19,6 +19,7 @@ import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 from numpy.typing import DTypeLike
 
+from agreement import rules
 from agreement.complaints import callers_line
 from manual_backprop.special import FUNCTIONS as SPECIAL
 from manual_backprop.typing import Array
@@ -218,7 +219,7 @@ class DualArray(NDArrayOperatorsMixin):
 
     def _call(self, ufunc: np.ufunc, operands: list[DualArray]) -> Any:
         values = [x.value for x in operands]
-        if ufunc in COMPARISONS:
+        if ufunc in rules.COMPARISONS:
             return self.run.decide(ufunc(*values), values[0] == values[1])
         value = ufunc(*values)
         if ufunc is np.matmul:
@@ -292,7 +293,6 @@ SPECIAL_DERIVATIVES: dict[str, Callable[[Array, Array], Array]] = {
     "sigmoid": lambda x, y: y * SPECIAL["sigmoid"](-x),
 }
 CHOICES = {np.maximum: np.greater, np.minimum: np.less}
-COMPARISONS = {np.greater, np.greater_equal, np.less, np.less_equal, np.equal, np.not_equal}
 REDUCTIONS = {np.add: "sum", np.maximum: "max", np.minimum: "min"}
 METHODS: dict[Any, str] = {
     np.sum: "sum",

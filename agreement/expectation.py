@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -27,22 +27,27 @@ from manual_backprop.typing import Array
 Stored: TypeAlias = Callable[[Array], BoundedArray]
 
 
-def bounded_copy(model: NaiveSequential) -> NaiveSequential:
-    """A deep copy of the model, state and all, with error-carrying weights.
+def copy_with_weights(model: NaiveSequential, weights: Iterable[Any]) -> NaiveSequential:
+    """A deep copy of the model, state and all, that holds other arrays as its weights.
 
     The weights are replaced wherever the model refers to those very arrays; an array that
     merely holds the same numbers (a cache gone stale, say) stays what it is.
     """
-    precision = precision_of(model.dtype)
-    memo: dict[int, Any] = {id(w): bounded(w, precision) for w in model.weights}
+    memo = {id(old): new for old, new in zip(model.weights, weights, strict=True)}
     memo[id(model.records)] = []
     return copy.deepcopy(model, memo)
+
+
+def bounded_copy(model: NaiveSequential) -> NaiveSequential:
+    """``copy_with_weights``, with error-carrying weights."""
+    precision = precision_of(model.dtype)
+    return copy_with_weights(model, [bounded(w, precision) for w in model.weights])
 
 
 def expect_end_to_end(model: NaiveSequential, inputs: Array, targets: Array, loss: Loss) -> Trace:
     """The trace of the whole manual pass, each array a ``BoundedArray``."""
     exact = bounded(inputs, precision_of(model.dtype))
-    return compute_trace(bounded_copy(model), exact, _as_operands(targets, loss), loss)
+    return compute_trace(bounded_copy(model), exact, targets.copy(), loss)
 
 
 def expect_locally(model: NaiveSequential, witness: Trace, targets: Array, loss: Loss) -> Trace:
@@ -57,12 +62,11 @@ def expect_locally(model: NaiveSequential, witness: Trace, targets: Array, loss:
     expected = Trace(
         layers=[LayerTrace(layer.name) for layer in witness.layers],
         fused=witness.fused,
-        gradient_names=witness.gradient_names,
     )
     places = list(zip(subject.layers, witness.layers, expected.layers, strict=True))
     for layer, seen, wanted in places:
         _forward(layer, seen, wanted, exact)
-    _loss(expected, witness, _as_operands(targets, loss), loss, exact)
+    _loss(expected, witness, targets.copy(), loss, exact)
     shared = len(subject.distinct_layers) < len(places)
     totals: dict[str, list[Any]] = {}
     unknown: set[str] = set()  # layers without a gradient to start from
@@ -76,7 +80,6 @@ def expect_locally(model: NaiveSequential, witness: Trace, targets: Array, loss:
             totals[wanted.name] = [above + here for above, here in pairs]
         else:
             totals[wanted.name] = layer.gradients
-    expected.gradient_names = []
     if not unknown:
         for name in subject.distinct_layers:
             own = [n for n in subject.gradient_names if n.layer == name]
@@ -85,11 +88,6 @@ def expect_locally(model: NaiveSequential, witness: Trace, targets: Array, loss:
                 expected.gradient_names.append(tensor)
                 expected.gradients.append(gradient)
     return expected
-
-
-def _as_operands(targets: Array, loss: Loss) -> Array:
-    """Targets as the loss's formulas take them: indices stay, numbers are exact."""
-    return targets if targets.dtype.kind == "i" else targets.copy()
 
 
 def _stored(array: Array, precision: Precision, unrounded: bool) -> BoundedArray:

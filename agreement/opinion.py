@@ -12,7 +12,6 @@ the gradient of any other tensor is left absent.
 
 from __future__ import annotations
 
-import copy
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -21,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from agreement.dual import DualArray, Run
+from agreement.expectation import copy_with_weights
 from manual_backprop import NaiveSequential
 from manual_backprop.layers import has_steps
 from manual_backprop.losses import Loss
@@ -145,15 +145,8 @@ class _Witness:
         self.work = np.dtype(np.float64 if self.dtype == np.float32 else np.longdouble)
         self.fused = loss.is_fused_with(model.output_activation)
         self.generator = np.random.default_rng(0)
+        self.weights = dict(zip(model.gradient_names, model.weights, strict=True))
         self.untraceable = _untraceable(model)
-
-    def with_weights(self, weights: list[Any]) -> NaiveSequential:
-        """A copy of the model that holds other arrays in the place of its weights."""
-        memo: dict[int, Any] = {
-            id(old): new for old, new in zip(self.model.weights, weights, strict=True)
-        }
-        memo[id(self.model.records)] = []
-        return copy.deepcopy(self.model, memo)
 
     def loss_value(self, logits: Any, predictions: Any) -> Any:
         """The loss, by the path that the model takes."""
@@ -165,7 +158,7 @@ class _Witness:
 
     def trace(self, inputs: Array) -> Trace:
         """A plain pass for the forward tensors, a dual one for all gradients."""
-        plain = self.with_weights([w.astype(self.work) for w in self.model.weights])
+        plain = copy_with_weights(self.model, [w.astype(self.work) for w in self.model.weights])
         plain.snapshots = True
         with np.errstate(all="ignore"):
             plain.forward(inputs.astype(self.work))
@@ -188,8 +181,7 @@ class _Witness:
         return trace
 
     def _directions(self, layers: list[LayerTrace]) -> _Directions:
-        """Directions for all tensors where that is affordable, else random ones for weights."""
-        directions = _Directions(self.work, self.dtype)
+        """Directions for all tensors between the steps, and for all weights."""
         tensors: dict[Any, tuple[int, ...]] = {}
         for place, (layer, record) in enumerate(zip(self.model.layers, layers, strict=True)):
             tensors[place, "inputs"] = record.inputs.shape  # type: ignore[union-attr]
@@ -197,22 +189,25 @@ class _Witness:
                 tensors[place, "pre_activation"] = record.pre_activation.shape  # type: ignore[union-attr]
         if not self.fused:
             tensors[len(layers) - 1, "output"] = layers[-1].output.shape  # type: ignore[union-attr]
-        weights = dict(zip(self.model.gradient_names, self.model.weights, strict=True))
-        sizes = [int(np.prod(s)) for s in (*tensors.values(), *(w.shape for w in weights.values()))]
-        if sum(sizes) * max(sizes) <= LARGEST_TANGENTS:
-            for subject, shape in tensors.items():
+        weights = {name: weight.shape for name, weight in self.weights.items()}
+        return self._covering({**tensors, **weights})
+
+    def _covering(self, shapes: dict[Any, tuple[int, ...]]) -> _Directions:
+        """One direction for each element if that is affordable, else random ones for weights."""
+        directions = _Directions(self.work, self.dtype)
+        sizes = [int(np.prod(shape)) for shape in shapes.values()]
+        affordable = sum(sizes) * max(sizes) <= LARGEST_TANGENTS
+        for subject, shape in shapes.items():
+            if affordable:
                 directions.add_whole(subject, shape)
-            for name, weight in weights.items():
-                directions.add_whole(name, weight.shape)
-            return directions
-        for name, weight in weights.items():
-            directions.add(name, self.generator.choice([-1.0, 1.0], (DIRECTIONS, *weight.shape)))
+            elif subject in self.weights:
+                chosen = self.generator.choice([-1.0, 1.0], (DIRECTIONS, *shape))
+                directions.add(subject, chosen)
         return directions
 
     def _dual_pass(self, inputs: Array, directions: _Directions, run: Run) -> Any:
-        names = self.model.gradient_names
-        model = self.with_weights(
-            [directions.dual(n, w, run) for n, w in zip(names, self.model.weights, strict=True)]
+        model = copy_with_weights(
+            self.model, [directions.dual(n, w, run) for n, w in self.weights.items()]
         )
         hidden: Any = directions.dual((0, "inputs"), inputs, run)
         z: Any = None
@@ -234,9 +229,8 @@ class _Witness:
         directions: _Directions,
         names: list[TensorName],
     ) -> None:
-        weights = dict(zip(self.model.gradient_names, self.model.weights, strict=True))
         for name in names:
-            shape = weights[name].shape
+            shape = self.weights[name].shape
             if name in self.untraceable:
                 found[name] = np.full_like(found[name], np.nan)
             if name in directions.whole:
@@ -286,25 +280,14 @@ class _Witness:
             return
         if self.model.names.count(given.name) > 1:
             names = []  # used in several places: the total is judged end to end
-        directions = _Directions(self.work, self.dtype)
-        weights = dict(zip(self.model.gradient_names, self.model.weights, strict=True))
-        subjects: dict[Any, Array] = {
-            "inputs": given.inputs,
-            **{name: weights[name] for name in names},
-        }
-        total = sum(x.size for x in subjects.values())
-        affordable = total * max(x.size for x in subjects.values()) <= LARGEST_TANGENTS
-        for name, array in subjects.items():
-            if affordable:
-                directions.add_whole(name, array.shape)
-            elif name in weights:
-                chosen = self.generator.choice([-1.0, 1.0], (DIRECTIONS, *array.shape))
-                directions.add(name, chosen)
+        weights = {name: self.weights[name].shape for name in names}
+        directions = self._covering({"inputs": given.inputs.shape, **weights})
         upstream = cotangent.astype(self.work)
 
         def passes(run: Run) -> Any:
-            model = self.with_weights(
-                [directions.dual(name, weight, run) for name, weight in weights.items()]
+            model = copy_with_weights(
+                self.model,
+                [directions.dual(name, weight, run) for name, weight in self.weights.items()],
             )
             above = model.layers[place]
             step = above.affine if has_steps(above) else above.forward

@@ -74,7 +74,7 @@ class Trace:
         A layer that stands in several places is told apart by place: dense_1[2] is the second
         layer of the model. Its weights' gradients come with the last place to contribute.
         """
-        labels = self._labels()
+        labels = self.labels()
         for layer, label in zip(self.layers, labels, strict=True):
             for name in FORWARD_TENSORS:
                 yield from _present(layer, label, name)
@@ -89,7 +89,8 @@ class Trace:
                 yield from ((k, v) for k, v in gradients.items() if k.layer == layer.name)
             yield from _present(layer, labels[place], BACKWARD_TENSORS[2])
 
-    def _labels(self) -> list[str]:
+    def labels(self) -> list[str]:
+        """The layers' names, with the place where a layer stands in several."""
         names = [layer.name for layer in self.layers]
         return [
             name if names.count(name) == 1 else f"{name}[{place}]"
