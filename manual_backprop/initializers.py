@@ -7,11 +7,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from manual_backprop.catalogue import family, resolve
+from manual_backprop.catalogue import Catalogued, family, resolve
 from manual_backprop.typing import Array, Initializer
 
 
-class WeightInitializer:
+class WeightInitializer(Catalogued):
     """Draws a weight array of a given shape and dtype from a NumPy Generator."""
 
     name: ClassVar[str]

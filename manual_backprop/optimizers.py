@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import numbers
 from collections.abc import Sequence
-from typing import ClassVar
 
 import numpy as np
 
-from manual_backprop.catalogue import family, resolve
+from manual_backprop.catalogue import Catalogued, family, resolve
 from manual_backprop.typing import Array
 from manual_backprop.validation import as_finite, is_foreign
 
 
-class Optimizer:
+class Optimizer(Catalogued):
     """Changes weights in place, given the gradient of the loss for each of them."""
-
-    name: ClassVar[str]
 
     def apply(self, gradients: Sequence[Array], weights: Sequence[Array]) -> None:
         """Update every weight in place.

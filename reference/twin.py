@@ -29,8 +29,8 @@ class Program:
 
     def __init__(self, architecture: Architecture, loss: Loss) -> None:
         self.architecture = architecture
-        self.activations = [_activation_twin(a) for a in architecture.activations]
-        self.loss = _loss_twin(loss)(dtype=architecture.dtype)
+        self.activations = [activation_twin(a) for a in architecture.activations]
+        self.loss = loss_twin(loss, architecture.dtype)
         self.fused = loss.is_fused_with(architecture.output_activation)
         self.hides_logits = loss.fuses_with is not None and not self.fused
 
@@ -155,15 +155,17 @@ def label_signature(loss: Loss, dtype: str) -> Any:
 NO_TWIN = "{kind}: {name!r} has no Keras twin; check with against=['dual'], which needs none."
 
 
-def _loss_twin(loss: Loss) -> Any:
-    """Keras' class of the same name as this library's loss of that name."""
+def loss_twin(loss: Loss, dtype: str) -> Any:
+    """Keras' loss of the same class name, with the same arguments."""
     _, keras = frameworks()
-    if loss.name not in LOSSES:
+    twin = getattr(keras.losses, LOSSES[loss.name].__name__, None) if loss.name in LOSSES else None
+    if twin is None:
         raise TypeError(NO_TWIN.format(kind="loss", name=loss.name))
-    return getattr(keras.losses, LOSSES[loss.name].__name__)
+    arguments = {name: value for name, value in loss.arguments.items() if name != "path"}
+    return twin(dtype=dtype, **arguments)
 
 
-def _activation_twin(activation: Any) -> Callable[[Any], Any]:
+def activation_twin(activation: Any) -> Callable[[Any], Any]:
     """Keras' function of the same name, with the same arguments."""
     _, keras = frameworks()
     function = getattr(keras.activations, activation.name, None)

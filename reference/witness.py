@@ -65,7 +65,9 @@ class _Key:
 
     def __init__(self, architecture: Architecture, loss: Loss) -> None:
         self.architecture, self.loss = architecture, loss
-        self.key = (type(loss), loss.path)
+        arguments = tuple(sorted(loss.arguments.items()))
+        weighted = loss.sample_weight is not None, loss.mask is not None
+        self.key = (type(loss), loss.path, arguments, weighted)
 
     def __hash__(self) -> int:
         return hash(self.key)

@@ -1,0 +1,36 @@
+"""What every activation is: a forward and a hand-derived backward.
+
+``backward(grad_output, inputs, output)`` pulls a gradient with respect to the output
+back to the inputs. ``inputs`` is the pre-activation and ``output`` is ``forward(inputs)``;
+a derivation uses whichever is the better conditioned. Shapes are (batch, units).
+"""
+
+from __future__ import annotations
+
+from manual_backprop.catalogue import Catalogued
+from manual_backprop.typing import Array
+
+
+class Activation(Catalogued):
+    """A differentiable function of a layer's pre-activation; see ``Catalogued``."""
+
+    @property
+    def kinks(self) -> tuple[float, ...]:
+        """The points where the derivative jumps; each backward says what it chooses there."""
+        return ()
+
+    def output_size(self, units: int) -> int:
+        """How many outputs so many units have.
+
+        Raises:
+            ValueError: for a number of units that the function cannot take.
+        """
+        return units
+
+    def forward(self, inputs: Array) -> Array:
+        """Map a pre-activation of shape (batch, units) to (batch, output_size(units))."""
+        raise NotImplementedError
+
+    def backward(self, grad_output: Array, inputs: Array, output: Array) -> Array:
+        """Return the gradient with respect to ``inputs``, of their shape and dtype."""
+        raise NotImplementedError
