@@ -34,6 +34,16 @@ MEASURED: dict[str, tuple[Allowance, Allowance]] = {
     "log1p": (Allowance(8.0), Allowance(6.0)),
     "tanh": (Allowance(9.0), Allowance(12.0)),  # 6.1, 8.2 (eager)
     "sigmoid": (Allowance(12.0), Allowance(5.0)),  # 8.4, 3.5 (eager)
+    "softplus": (Allowance(12.0), Allowance(12.0)),
+    "erf": (Allowance(11.0), Allowance(6.0)),
+    "erfc": (Allowance(12.0), Allowance(12.0)),
+    "exp2": (Allowance(8.0), Allowance(4.0)),
+    "log2": (Allowance(9.0), Allowance(6.0)),
+    "log10": (Allowance(9.0), Allowance(6.0)),
+    "sinh": (Allowance(9.0), Allowance(6.0)),
+    "cosh": (Allowance(9.0), Allowance(6.0)),
+    "sin": (Allowance(9.0), Allowance(6.0)),
+    "cos": (Allowance(9.0), Allowance(6.0)),
 }
 
 

@@ -22,6 +22,7 @@ from numpy.typing import DTypeLike
 from agreement import rules
 from agreement.complaints import callers_line
 from manual_backprop.special import FUNCTIONS as SPECIAL
+from manual_backprop.special import ROOT_PI
 from manual_backprop.typing import Array
 
 SMALLEST_DOUBLE = float(np.finfo(np.float64).smallest_subnormal)
@@ -291,6 +292,9 @@ DERIVATIVES: dict[np.ufunc, Callable[..., tuple[Any, ...]]] = {
 }
 SPECIAL_DERIVATIVES: dict[str, Callable[[Array, Array], Array]] = {
     "sigmoid": lambda x, y: y * SPECIAL["sigmoid"](-x),
+    "softplus": lambda x, y: SPECIAL["sigmoid"](x),
+    "erf": lambda x, y: np.exp(-x * x) * (2 / x.dtype.type(ROOT_PI)),
+    "erfc": lambda x, y: np.exp(-x * x) * (-2 / x.dtype.type(ROOT_PI)),
 }
 CHOICES = {np.maximum: np.greater, np.minimum: np.less}
 REDUCTIONS = {np.add: "sum", np.maximum: "max", np.minimum: "min"}

@@ -62,6 +62,22 @@ def true_erf(x: Floats) -> Floats:
     return total * np.exp(-inside * inside) / np.sqrt(np.arctan(np.ones((), x.dtype)))
 
 
+def true_erfc(x: Floats) -> Floats:
+    """The complement: ``math.erfc`` for float64, and for longdouble 1 − erf x below 2 and from
+    there on the continued fraction e^−x²/√π / (x + (1/2)/(x + (2/2)/(x + (3/2)/(x + …)))).
+    """
+    if x.dtype == np.float64:
+        return np.asarray(np.frompyfunc(math.erfc, 1, 1)(x), np.float64)
+    beyond = np.clip(x, 2, 200)
+    fraction = beyond
+    for n in range(200, 0, -1):
+        fraction = beyond + n / (2 * fraction)
+    h = np.trunc(beyond * 16) / 16  # as x² is rounded, e^−x² would lose digits
+    decay = np.exp(-h * h) * np.exp(-(beyond - h) * (beyond + h))
+    tail = decay / (2 * np.sqrt(np.arctan(np.ones((), x.dtype))) * fraction)
+    return np.where(x < 2, 1 - true_erf(np.minimum(x, 2)), tail)
+
+
 @dataclass(frozen=True)
 class Row:
     """A function: truth in a wider type, subjects, zones to sample (|x| from, to, signs)."""
@@ -78,7 +94,8 @@ ANY = ("tiny", "max", "+")
 EXP = ((1e-9, "limit", "+-"), (0.25, 40.0, "+-"))
 TANH = ((1e-9, 40.0, "+-"), (0.25, 20.0, "+-"))
 LOG1P = ((1e-9, "max", "+"), (1e-9, 1.0, "-"), (0.2, 0.8, "+-"))
-act = keras.activations
+ANGLE = ((1e-9, 1e4, "+-"), (0.1, 7.0, "+-"))
+act, ops = keras.activations, keras.ops
 ROWS = (
     Row("exp", np.exp, np.exp, tf.exp, EXP),
     Row("log", np.log, np.log, tf.math.log, (ANY, (0.5, 2.0, "+"))),
@@ -91,8 +108,16 @@ ROWS = (
     Row("a/b", np.divide, np.divide, tf.divide, (ANY,), arity=2),
     Row("log1p", np.log1p, np.log1p, tf.math.log1p, LOG1P),
     Row("expm1", np.expm1, np.expm1, tf.math.expm1, EXP),
-    Row("erf", true_erf, getattr(special, "erf", None), tf.math.erf, TANH),
-    Row("softplus", true_softplus, lambda x: np.logaddexp(x, x.dtype.type(0)), act.softplus, EXP),
+    Row("erf", true_erf, special.erf, tf.math.erf, TANH),
+    Row("erfc", true_erfc, special.erfc, tf.math.erfc, TANH),
+    Row("softplus", true_softplus, special.softplus, act.softplus, EXP),
+    Row("sinh", np.sinh, np.sinh, tf.sinh, EXP),
+    Row("cosh", np.cosh, np.cosh, tf.cosh, EXP),
+    Row("exp2", np.exp2, np.exp2, lambda x: tf.pow(tf.ones_like(x) * 2, x), EXP),
+    Row("log2", np.log2, np.log2, ops.log2, (ANY, (0.5, 2.0, "+"))),
+    Row("log10", np.log10, np.log10, ops.log10, (ANY, (0.5, 2.0, "+"))),
+    Row("sin", np.sin, np.sin, tf.sin, ANGLE),
+    Row("cos", np.cos, np.cos, tf.cos, ANGLE),
 )
 
 
@@ -125,7 +150,7 @@ class Measurement:
             "wrong": wild & plain & np.isfinite(result),
             "finite": plain & ~(size <= top * (1 + EDGE * u)) & np.isfinite(result),
         }
-        if self.function in ("tanh", "sigmoid", "erf"):
+        if self.function in ("tanh", "sigmoid", "erf", "sin", "cos"):
             strays["beyond ±1"] = np.abs(result) > 1
         for kind, mask in strays.items():
             if mask.any():

@@ -1,39 +1,13 @@
-r"""How values and bounds move through the primitive operations.
-
-Each rule takes operands (value, error) and returns the value of the result and how far the
-operands' errors can move it, in arrays of their own. Rounding, also that of evaluating the
-error itself, is added afterwards, in one place (``bounded``).
-Written: v for a value, e for its error, so that the true operand lies in [v − e, v + e].
-"""
+"""Rules of arithmetic, powers, signs and choices."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple, Protocol, TypeAlias
-
 import numpy as np
 
-from manual_backprop.special import FUNCTIONS
+from agreement.rules.operand import Moved, Operand
 from manual_backprop.typing import Array
 
-
-class Operand(Protocol):
-    """A value, its error, and whether every error is known to be zero."""
-
-    @property
-    def value(self) -> Array: ...
-
-    @property
-    def error(self) -> Array: ...
-
-    @property
-    def exact(self) -> bool: ...
-
-
 TINIEST = float(np.finfo(np.float64).smallest_subnormal)
-
-Moved: TypeAlias = tuple[Array, Array]
-Rule: TypeAlias = Callable[..., Moved]
 
 
 def add(a: Operand, b: Operand) -> Moved:
@@ -117,34 +91,6 @@ def _of_chosen(lead: Array, error_a: Array, error_b: Array) -> Array:
     return np.where(lead > either, error_a, np.where(-lead > either, error_b, undecided))
 
 
-def exp(a: Operand) -> Moved:
-    """e^(v+e) − e^v = e^v (e^e − 1), and never more than e^(v+e)."""
-    value = np.exp(a.value)
-    error = value * np.expm1(np.minimum(a.error, 1.0))
-    large = a.error > 1
-    if large.any():
-        end = np.nextafter(a.value + a.error, np.inf)  # at least v + e
-        error = np.where(large, np.exp(end), error)
-    return value, error
-
-
-def expm1(a: Operand) -> Moved:
-    """As ``exp``: the two differ by a constant."""
-    return np.expm1(a.value), exp(a)[1]
-
-
-def log(a: Operand) -> Moved:
-    """log v − log(v − e) = log(1 + e/(v − e)); without bound if 0 is within reach."""
-    low = a.value - a.error
-    return np.log(a.value), np.where(low > 0, np.log1p(a.error / low), np.inf)
-
-
-def log1p(a: Operand) -> Moved:
-    """As ``log``, at 1 + v, which is rounded downwards here."""
-    low = np.nextafter(1 + a.value, -np.inf) - a.error
-    return np.log1p(a.value), np.where(low > 0, np.log1p(a.error / low), np.inf)
-
-
 def sqrt(a: Operand) -> Moved:
     """√v − √(v−e) = e / (√v + √(v−e)); without bound if v − e < 0."""
     value = np.sqrt(a.value)
@@ -152,52 +98,3 @@ def sqrt(a: Operand) -> Moved:
     slope = value + np.sqrt(np.maximum(low, 0))
     error = np.where(a.error == 0, 0.0, a.error / slope)
     return value, np.where(low >= 0, error, np.inf)
-
-
-def tanh(a: Operand) -> Moved:
-    """|tanh′| = 1 − tanh², largest at the point of the interval nearest 0."""
-    value = np.tanh(a.value)
-    nearest = np.cosh(np.minimum(np.maximum(np.abs(a.value) - a.error, 0), 350.0))
-    return value, np.minimum(a.error / (nearest * nearest), 1 + np.abs(value))
-
-
-def sigmoid(a: Operand) -> Moved:
-    """σ′ = σ(x) σ(−x), largest at the point of the interval nearest 0."""
-    value = FUNCTIONS["sigmoid"](a.value)
-    nearest = np.maximum(np.abs(a.value) - a.error, 0)
-    slope = FUNCTIONS["sigmoid"](nearest) * FUNCTIONS["sigmoid"](-nearest)
-    return value, np.minimum(a.error * slope, np.maximum(value, 1 - value))
-
-
-class Primitive(NamedTuple):
-    """A rule and the allowance, by name, that its rounding takes."""
-
-    rule: Rule
-    allowance: str
-
-
-UFUNCS: dict[np.ufunc, Primitive] = {
-    np.add: Primitive(add, "rounded"),
-    np.subtract: Primitive(subtract, "rounded"),
-    np.multiply: Primitive(multiply, "rounded"),
-    np.divide: Primitive(divide, "divide"),
-    np.square: Primitive(square, "rounded"),
-    np.power: Primitive(power, "exp"),
-    np.float_power: Primitive(power, "exp"),
-    np.negative: Primitive(negative, "exact"),
-    np.positive: Primitive(positive, "exact"),
-    np.absolute: Primitive(absolute, "exact"),
-    np.fabs: Primitive(absolute, "exact"),
-    np.maximum: Primitive(maximum, "exact"),
-    np.minimum: Primitive(minimum, "exact"),
-    np.fmax: Primitive(maximum, "exact"),
-    np.fmin: Primitive(minimum, "exact"),
-    np.exp: Primitive(exp, "exp"),
-    np.expm1: Primitive(expm1, "expm1"),
-    np.log: Primitive(log, "log"),
-    np.log1p: Primitive(log1p, "log1p"),
-    np.sqrt: Primitive(sqrt, "sqrt"),
-    np.tanh: Primitive(tanh, "tanh"),
-}
-SPECIAL: dict[str, Primitive] = {"sigmoid": Primitive(sigmoid, "sigmoid")}
-COMPARISONS = {np.greater, np.greater_equal, np.less, np.less_equal, np.equal, np.not_equal}

@@ -56,11 +56,16 @@ def test_a_propagated_error_halved_is_caught(
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_half_the_error_of_sigmoid_is_caught(dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As for the ufuncs, for the function that NumPy lacks."""
-    rule, allowance = rules.SPECIAL["sigmoid"]
-    monkeypatch.setitem(rules.SPECIAL, "sigmoid", Primitive(scaled(rule, 0.5), allowance))
-    assert is_caught(["sigmoid"], dtype)
+@pytest.mark.parametrize("name", sorted(rules.SPECIAL))
+def test_half_the_error_of_a_special_function_is_caught(
+    name: str, dtype: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As for the ufuncs, for the functions that NumPy lacks; and without their rounding."""
+    rule, allowance = rules.SPECIAL[name]
+    assert not is_caught([name], dtype)
+    for planted in (Primitive(scaled(rule, 0.5), allowance), Primitive(rule, "exact")):
+        monkeypatch.setitem(rules.SPECIAL, name, planted)
+        assert is_caught([name], dtype)
 
 
 ROUNDED = sorted((u for u in rules.UFUNCS if rules.UFUNCS[u].allowance != "exact"), key=str)
