@@ -13,10 +13,18 @@ import numpy as np
 
 
 class Allowance(NamedTuple):
-    """What a correct implementation may differ by from the true value f(x)."""
+    """What a correct implementation may differ by from the true value f(x).
+
+    Attributes:
+        relative: in u of f(x).
+        absolute: in smallest normal numbers.
+        argument: in u of x, rounded before f takes it. It is for functions whose tails lose
+            digits so, and is derived, not measured.
+    """
 
     relative: float
     absolute: float = 1.0
+    argument: float = 0.0
 
 
 # function: (float32, float64), about 1.3 times the worst that was measured over NumPy and
@@ -34,16 +42,18 @@ MEASURED: dict[str, tuple[Allowance, Allowance]] = {
     "log1p": (Allowance(8.0), Allowance(6.0)),
     "tanh": (Allowance(9.0), Allowance(12.0)),  # 6.1, 8.2 (eager)
     "sigmoid": (Allowance(12.0), Allowance(5.0)),  # 8.4, 3.5 (eager)
-    "softplus": (Allowance(12.0), Allowance(12.0)),
-    "erf": (Allowance(11.0), Allowance(6.0)),
-    "erfc": (Allowance(12.0), Allowance(12.0)),
-    "exp2": (Allowance(8.0), Allowance(4.0)),
-    "log2": (Allowance(9.0), Allowance(6.0)),
-    "log10": (Allowance(9.0), Allowance(6.0)),
-    "sinh": (Allowance(9.0), Allowance(6.0)),
-    "cosh": (Allowance(9.0), Allowance(6.0)),
-    "sin": (Allowance(9.0), Allowance(6.0)),
-    "cos": (Allowance(9.0), Allowance(6.0)),
+    "softplus": (Allowance(12.0), Allowance(12.0)),  # 8.0 (XLA), 7.6
+    "erf": (Allowance(11.0), Allowance(6.0)),  # 6.7, 4.1 (NumPy)
+    # 11.1, 12.7 (eager). XLA computes e^−x² from a rounded x², as if x were off by u/2, and loses
+    # 65 u at 8, 508 u at 24; likewise sinh and cosh from e^(x − log 2): 25 u and 497 u.
+    "erfc": (Allowance(16.0, 1.0, 0.5), Allowance(18.0, 1.0, 0.5)),
+    "sinh": (Allowance(5.0, 1.0, 1.0), Allowance(4.0, 1.0, 1.0)),  # 3.5, 2.2 (eager)
+    "cosh": (Allowance(5.0, 1.0, 1.0), Allowance(4.0, 1.0, 1.0)),
+    "exp2": (Allowance(5.0), Allowance(3.0)),  # 2.9 (NumPy), 2.0 (eager)
+    "log2": (Allowance(7.0), Allowance(5.0)),  # 4.6, 3.0 (graph)
+    "log10": (Allowance(8.0), Allowance(6.0)),  # 5.3, 4.2 (graph)
+    "sin": (Allowance(4.0), Allowance(2.0)),  # 2.9, 1.0 (eager)
+    "cos": (Allowance(4.0), Allowance(2.0)),  # 2.7, 1.1 (eager)
 }
 
 

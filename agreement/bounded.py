@@ -230,8 +230,10 @@ class BoundedArray(Enclosures, NDArrayOperatorsMixin):
 
     def _elementwise(self, primitive: Primitive, operands: list[BoundedArray]) -> BoundedArray:
         """Evaluate an elementwise rule and add its rounding."""
-        relative, absolute, is_flush = _rounding(primitive.allowance, self.precision)
+        relative, absolute, is_flush, argument = _rounding(primitive.allowance, self.precision)
         rule = primitive.rule
+        if argument:
+            operands = [blurred(x, argument) for x in operands]
 
         def compute(*given: Operand) -> tuple[Array, Array, Array]:
             value, error = rule(*given)
@@ -318,11 +320,26 @@ class _Smooth(NamedTuple):
 
 
 @cache
-def _rounding(function: str, precision: Precision) -> tuple[float, float, bool]:
-    """A function's relative and absolute rounding; whether the latter is only a flush to 0."""
+def _rounding(function: str, precision: Precision) -> tuple[float, float, bool, float]:
+    """A function's relative and absolute rounding; whether the latter is only a flush to 0; and
+    the relative rounding of its argument.
+    """
     allowed = allowance(function, precision.dtype)
     absolute = allowed.absolute * precision.smallest_normal
-    return allowed.relative * precision.roundoff, absolute, allowed.absolute == 1
+    relative, argument = (x * precision.roundoff for x in (allowed.relative, allowed.argument))
+    return relative, absolute, allowed.absolute == 1, argument
+
+
+def blurred(x: BoundedArray, relative: float) -> BoundedArray:
+    """Numbers that a function may have rounded before it used them."""
+
+    def widened(error: Array) -> Array:
+        return np.asarray((error + relative * (np.abs(x.value) + error)) * SLACK)
+
+    smooth = None if x.smooth_error is None else widened(x.smooth_error)
+    return BoundedArray(
+        x.value, widened(x.error), x.precision, smooth_error=smooth, limited=x.limited
+    )
 
 
 @lru_cache(maxsize=256)
