@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -11,7 +10,7 @@ import numpy as np
 from agreement.bounded import BoundedArray, bounded
 from agreement.complaints import own_error
 from agreement.diagnosis import Diagnosis, Diagnostician, explain_update
-from agreement.expectation import bounded_copy, expect_end_to_end, expect_locally
+from agreement.expectation import bounded_copy, copy_of, expect_end_to_end, expect_locally
 from agreement.foreign import OURS, Layout, SumOverSamples
 from agreement.opinion import dual_local_trace, dual_trace
 from agreement.precision import precision_of
@@ -23,9 +22,9 @@ from agreement.verdicts import (
     TensorVerdict,
     Verdict,
     View,
+    judge_pairs,
     judge_tensor,
     judge_tensors,
-    judge_trace,
 )
 from manual_backprop import SGD, NaiveSequential, losses
 from manual_backprop.catalogue import unknown_name
@@ -192,7 +191,7 @@ def check_training_step(
         return subject.weights
 
     expected = stepped(bounded_copy(model), bounded(checked, precision_of(model.dtype)))
-    updated = {MANUAL: stepped(copy.deepcopy(model), checked.copy())}
+    updated = {MANUAL: stepped(copy_of(model), checked.copy())}
     for name in names:
         _, updated[name] = reference.one_training_step(
             model, checked, targets, chosen, learning_rate, reference.MODES[name]
@@ -234,14 +233,14 @@ def prepare(model: object, inputs: Array, labels: Array, loss: Loss) -> tuple[Ar
     checked = model.check_inputs(inputs).copy()
     outputs = getattr(model.layers[-1], "output_size", None)
     if outputs is None:
-        outputs = copy.deepcopy(model).forward(checked[:1]).shape[1]
+        outputs = copy_of(model).forward(checked[:1]).shape[1]
     placeholder = np.broadcast_to(np.zeros((), model.dtype), (len(checked), outputs))
     return checked, loss.prepare(labels, placeholder)
 
 
 def manual_trace(model: NaiveSequential, inputs: Array, targets: Array, loss: Loss) -> Trace:
     """The manual code's own run, on copies of everything, with what it must not have changed."""
-    subject = copy.deepcopy(model)
+    subject = copy_of(model)
     batch, labels = inputs.copy(), targets.copy()
     with np.errstate(all="ignore"):  # an overflow is a verdict, not a warning
         trace = compute_trace(subject, batch, labels, loss)
@@ -268,7 +267,7 @@ def used_before(
 
     The other batch has half the inputs, under other labels, so that nothing of it is the same.
     """
-    subject = copy.deepcopy(model)
+    subject = copy_of(model)
     with np.errstate(all="ignore"):
         compute_trace(subject, inputs[::-1] * inputs.dtype.type(0.5), targets.copy(), loss)
     for weight, original in zip(subject.weights, model.weights, strict=True):
@@ -325,13 +324,14 @@ def judge_traces(
             for name, trace in traces.items()
             if name != DUAL
         }
+        pairs = []
         for name, trace in traces.items():
-            verdicts += judge_trace(trace, expected, View.END_TO_END, name)
+            pairs.append((trace, expected, View.END_TO_END, name))
             steps = trace
             if name == DUAL:
                 steps = dual_local_trace(model, traces[MANUAL], targets, loss)
-            local = local_of[MANUAL if name == DUAL else name]
-            verdicts += judge_trace(steps, local, View.LOCAL, name)
+            pairs.append((steps, local_of[MANUAL if name == DUAL else name], View.LOCAL, name))
+        verdicts += judge_pairs(pairs)
     return verdicts
 
 

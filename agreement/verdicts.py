@@ -9,9 +9,10 @@ What was computed counts for the maximum in (2) as well: a zero that may be anyt
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
+from math import isfinite
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -105,6 +106,15 @@ class Comparison(NamedTuple):
     expected: BoundedArray
 
 
+class Batch(NamedTuple):
+    """Tensors of one witness in one view; a witness that ``abstains`` does so by NaN."""
+
+    comparisons: Sequence[Comparison]
+    view: View
+    witness: str
+    abstains: bool = False
+
+
 def judge_tensor(
     name: TensorName,
     actual: Array,
@@ -122,90 +132,96 @@ def judge_tensor(
 def judge_tensors(
     comparisons: Sequence[Comparison], view: View, witness: str, abstains: bool = False
 ) -> list[TensorVerdict]:
+    """Judge many tensors of one witness; see ``judge_batches``."""
+    return judge_batches([Batch(comparisons, view, witness, abstains)])
+
+
+def judge_batches(batches: Iterable[Batch]) -> list[TensorVerdict]:
     """Judge many tensors at once: one pass over all their elements, laid end to end."""
-    fitting = [c for c in comparisons if c.expected.size and np.shape(c.actual) == c.expected.shape]
-    verdicts = dict(zip(map(id, fitting), _judge(fitting, view, witness, abstains), strict=True))
-    return [verdicts.get(id(c)) or _misshapen(c, view, witness) for c in comparisons]
+    tasks = [(c, batch) for batch in batches for c in batch.comparisons]
+    fits = [c.expected.size > 0 and np.shape(c.actual) == c.expected.shape for c, _ in tasks]
+    judged = iter(_judge([task for task, fit in zip(tasks, fits, strict=True) if fit]))
+    return [
+        next(judged) if fit else _misshapen(*task) for task, fit in zip(tasks, fits, strict=True)
+    ]
 
 
-def _misshapen(c: Comparison, view: View, witness: str) -> TensorVerdict:
+def _misshapen(c: Comparison, batch: Batch) -> TensorVerdict:
     """Empty never equals anything, and neither does another shape."""
     note = f"has shape {np.shape(c.actual)}, expected {c.expected.shape}"
     return TensorVerdict(
-        *c.name, view, witness, Verdict.DISAGREE, np.inf, np.nan, np.nan, False,
+        *c.name, batch.view, batch.witness, Verdict.DISAGREE, np.inf, np.nan, np.nan, False,
         c.expected.size, outside=max(c.expected.size, 1), note=note,
     )  # fmt: skip
 
 
-def _judge(
-    comparisons: Sequence[Comparison], view: View, witness: str, abstains: bool
-) -> list[TensorVerdict]:
-    if not comparisons:
+def _judge(tasks: Sequence[tuple[Comparison, Batch]]) -> list[TensorVerdict]:
+    if not tasks:
         return []
-    sizes = [c.expected.size for c in comparisons]
+    sizes = [c.expected.size for c, _ in tasks]
     ends = np.cumsum(sizes)
     starts = ends - sizes
-    value = np.concatenate([c.expected.value.ravel() for c in comparisons])
-    error = np.concatenate([c.expected.error.ravel() for c in comparisons])
-    actual = np.concatenate([np.ravel(c.actual) for c in comparisons], dtype=np.float64)
+    value = np.concatenate([c.expected.value.ravel() for c, _ in tasks])
+    error = np.concatenate([c.expected.error.ravel() for c, _ in tasks])
+    actual = np.concatenate([np.ravel(c.actual) for c, _ in tasks], dtype=np.float64)
     with np.errstate(all="ignore"):
         difference = np.abs(actual - value)
-        width = error
-        if abstains:
-            silent = np.isnan(actual)
-            difference = np.where(silent, 0.0, difference)
-            width = np.where(silent, np.inf, error)
+        silent = np.isnan(actual) & np.repeat([batch.abstains for _, batch in tasks], sizes)
+        difference[silent] = 0.0
+        width = np.where(silent, np.inf, error)
         infinite = np.isinf(error)
         outside = ~(difference <= error) & ~infinite  # (1)
         ratio = np.where(difference == 0, 0.0, difference / error)
-        ratio = np.where(outside & np.isnan(difference), np.inf, ratio)
+        ratio[outside & np.isnan(difference)] = np.inf
         ratio[infinite] = 0.0
-        ratios = np.maximum.reduceat(ratio, starts)
         reached = np.where(np.isfinite(actual), np.abs(actual), 0.0)
         scales = np.maximum.reduceat(np.fmax(np.abs(value), reached), starts)
         zeros = scales == 0
         divisors = np.where(zeros, 1.0, scales)
-        ordered = width[np.lexsort((width, np.repeat(np.arange(len(sizes)), sizes)))]
         limits = np.where(zeros, np.inf, BLUNT_FLOOR * scales)
         blunt = np.add.reduceat(~(width < np.repeat(limits, sizes)), starts)
+        ordered = width[np.lexsort((width, np.repeat(np.arange(len(sizes)), sizes)))]
         floors = ordered[starts + np.asarray(sizes) // 2] / divisors  # (2), the upper median
         largest_floors = ordered[ends - 1] / divisors
-    disagrees = np.logical_or.reduceat(outside, starts)
-    overflows = np.logical_or.reduceat(infinite, starts)
+    figures = zip(
+        tasks,
+        starts.tolist(),
+        sizes,
+        np.maximum.reduceat(ratio, starts).tolist(),
+        floors.tolist(),
+        largest_floors.tolist(),
+        zeros.tolist(),
+        blunt.tolist(),
+        np.add.reduceat(outside, starts, dtype=int).tolist(),
+        np.logical_or.reduceat(infinite, starts).tolist(),
+        strict=True,
+    )
     verdicts = []
-    for i, c in enumerate(comparisons):
+    for (c, batch), start, size, largest, floor, largest_floor, zero, wide, wrong, over in figures:
+        part = slice(start, start + size)
         verdict = Verdict.AGREE
-        part = slice(starts[i], ends[i])
-        if disagrees[i]:
+        if wrong:
             verdict = Verdict.DISAGREE
-        elif overflows[i]:
+        elif over:
             verdict = Verdict.OVERFLOW
-        elif not (zeros[i] and np.isfinite(floors[i])) and not floors[i] <= BLUNT_FLOOR:
+        elif not (zero and isfinite(floor)) and not floor <= BLUNT_FLOOR:
             verdict = Verdict.BLUNT  # (3)
         elif c.expected.smooth_error is not None and np.any(
             difference[part] > c.expected.smooth_error.ravel()
         ):
             verdict = Verdict.KINK
         found = TensorVerdict(
-            c.name.layer,
-            c.name.tensor,
-            view,
-            witness,
-            verdict,
-            ratio=float(ratios[i]),
-            floor=float(floors[i]),
-            largest_floor=float(largest_floors[i]),
-            zero=bool(zeros[i]),
-            size=sizes[i],
-            blunt=int(blunt[i]),
-        )
-        if disagrees[i]:
-            flat = starts[i] + int(np.argmax(np.where(outside[part], ratio[part], -1.0)))
-            where = np.unravel_index(flat - starts[i], c.expected.shape)
-            found.outside = int(outside[part].sum())
+            *c.name, batch.view, batch.witness, verdict,
+            largest, floor, largest_floor, zero, size, wide,
+        )  # fmt: skip
+        if wrong:
+            inside = int(np.argmax(np.where(outside[part], ratio[part], -1.0)))
+            where = np.unravel_index(inside, c.expected.shape)
+            found.outside = wrong
             found.worst = tuple(int(k) for k in where)
-            found.actual, found.expected = float(actual[flat]), float(value[flat])
-            found.allowed = float(error[flat])
+            found.actual, found.expected, found.allowed = (
+                float(x[start + inside]) for x in (actual, value, error)
+            )
         verdicts.append(found)
     return verdicts
 
@@ -215,29 +231,39 @@ def judge_trace(actual: Trace, expected: Trace, view: View, witness: str) -> lis
 
     End to end, all that follows the first disagreement is marked as its consequence.
     """
-    arrays = {name: np.asarray(array) for name, array in actual.tensors()}
+    return judge_pairs([(actual, expected, view, witness)])
+
+
+def judge_pairs(pairs: Iterable[tuple[Trace, Trace, View, str]]) -> list[TensorVerdict]:
+    """``judge_trace`` of each (actual, expected, view, witness), in one pass over all."""
+    verdicts = judge_batches(batch for pair in pairs for batch in _batches(*pair))
+    blamed: set[str] = set()  # witnesses with a disagreement that explains later ones
+    for v in verdicts:
+        if v.verdict is Verdict.DISAGREE and v.view is View.END_TO_END:
+            v.consequence = v.witness in blamed
+            blamed.add(v.witness)
+    return verdicts
+
+
+def _batches(actual: Trace, expected: Trace, view: View, witness: str) -> Iterator[Batch]:
+    """What there is to judge of one trace: tensors, and gradients along random directions."""
+    arrays = dict(actual.tensors())
     comparisons: list[Comparison] = []
     for name, wanted in expected.tensors():
         if name.tensor == "inputs" or name not in arrays:
             continue
-        found = Comparison(name, arrays[name], _with_bounds(wanted, arrays[name]))
+        array = np.asarray(arrays[name])
+        found = Comparison(name, array, _with_bounds(wanted, array))
         if not (comparisons and _same(found, comparisons[-1])):
             comparisons.append(found)
-    verdicts = judge_tensors(comparisons, view, witness, actual.abstains)
-    verdicts += _judge_projections(actual, expected, view, witness)
-    if view is View.END_TO_END:
-        disagreeing = [v for v in verdicts if v.verdict is Verdict.DISAGREE]
-        for verdict in disagreeing[1:]:
-            verdict.consequence = True
-    return verdicts
+    yield Batch(comparisons, view, witness, actual.abstains)
+    yield Batch(_projections(actual, expected), view, witness, abstains=True)
 
 
-def _judge_projections(
-    actual: Trace, expected: Trace, view: View, witness: str
-) -> list[TensorVerdict]:
-    """Judge gradients that the witness knows along random directions only."""
+def _projections(actual: Trace, expected: Trace) -> list[Comparison]:
+    """Gradients that the witness knows along random directions only."""
     wanted = dict(zip(expected.gradient_names, expected.gradients, strict=False))
-    verdicts = []
+    comparisons = []
     for name, (directions, derivatives) in actual.projections.items():
         if name not in wanted:
             continue
@@ -249,8 +275,8 @@ def _judge_projections(
             gradient.precision,
             limited=gradient.limited,
         )
-        verdicts.append(judge_tensor(name, derivatives, along, view, witness, abstains=True))
-    return verdicts
+        comparisons.append(Comparison(name, derivatives, along))
+    return comparisons
 
 
 def _with_bounds(wanted: Array, actual: Array) -> BoundedArray:
