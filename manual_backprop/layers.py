@@ -40,14 +40,16 @@ class NaiveDense:
     (6) ∂loss/∂x_nk = Σ_i d_ni W_ki, that is d Wᵀ
 
     Attributes:
-        W: weights, (input_size, output_size). b: bias, (output_size,), or None.
+        units: how many pre-activations; output_size: how many outputs, the same number but for
+            an activation that makes one of two (glu).
+        W: weights, (input_size, units). b: bias, (units,), or None.
         inputs, pre_activation, output: stored by the latest forward pass, which is the one
             that ``backward`` differentiates.
         gradients: [∂loss/∂W, ∂loss/∂b], in the order of ``weights``, set by ``backward``;
             each backward pass makes new arrays and starts from zero.
 
     Args:
-        input_size, output_size: positive whole numbers.
+        input_size, output_size: positive whole numbers, the latter being the units.
         activation: name, :class:`~manual_backprop.activations.Activation` or None (linear).
         use_bias: without it ``weights`` and ``gradients`` hold one array each.
         kernel_initializer, bias_initializer: a name from
@@ -72,11 +74,12 @@ class NaiveDense:
         seed: int | np.random.Generator | None = None,
     ) -> None:
         self.input_size = as_count("input_size", input_size)
-        self.output_size = as_count("output_size", output_size)
+        self.units = as_count("output_size", output_size)
         self.activation = activations.get(activation)
+        self.output_size = self.activation.output_size(self.units)
         self.dtype = as_dtype(dtype)
         generator = as_generator("seed", seed)
-        shape = (self.input_size, self.output_size)
+        shape = (self.input_size, self.units)
         draw_kernel = initializers.get("kernel_initializer", kernel_initializer)
         draw_bias = initializers.get("bias_initializer", bias_initializer)
         self.W: Array = _drawn("kernel_initializer", draw_kernel, shape, generator, self.dtype)
@@ -103,8 +106,8 @@ class NaiveDense:
         layer.W = kernel.copy()
         if b is not None:
             bias = as_finite("b", b, dtype)
-            if bias.shape != (layer.output_size,):
-                raise ValueError(f"b: has shape {bias.shape}, expected ({layer.output_size},).")
+            if bias.shape != (layer.units,):
+                raise ValueError(f"b: has shape {bias.shape}, expected ({layer.units},).")
             layer.b = bias.copy()
         return layer
 
@@ -180,7 +183,7 @@ class NaiveDense:
 
     def __repr__(self) -> str:
         bias = "" if self.b is not None else ", use_bias=False"
-        return f"NaiveDense({self.input_size}, {self.output_size}, {self.activation!r}{bias})"
+        return f"NaiveDense({self.input_size}, {self.units}, {self.activation!r}{bias})"
 
 
 def has_steps(layer: object) -> bool:

@@ -3,7 +3,8 @@
 The only room that imports a framework, and only when a reference is first asked for.
 """
 
+from reference import functions
 from reference.modes import MODES, Mode
 from reference.witness import one_training_step, trace, versions
 
-__all__ = ["MODES", "Mode", "one_training_step", "trace", "versions"]
+__all__ = ["MODES", "Mode", "functions", "one_training_step", "trace", "versions"]

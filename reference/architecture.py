@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from manual_backprop import NaiveDense, NaiveSequential
 from manual_backprop.activations import Activation
@@ -13,7 +13,7 @@ class Affine:
     """One distinct layer's affine map, by its sizes."""
 
     input_size: int
-    output_size: int
+    units: int
     use_bias: bool
 
 
@@ -54,7 +54,7 @@ class Architecture:
         order = list(distinct)
         return cls(
             affines=tuple(
-                Affine(layer.input_size, layer.output_size, layer.b is not None)
+                Affine(layer.input_size, layer.units, layer.b is not None)
                 for layer in distinct.values()
             ),
             places=tuple(order.index(name) for name in model.names),
@@ -65,7 +65,7 @@ class Architecture:
         )
 
     @property
-    def without_sizes(self) -> tuple[object, ...]:
+    def without_sizes(self) -> Architecture:
         """What one traced function depends on when its shapes are left open."""
-        biases = tuple(affine.use_bias for affine in self.affines)
-        return (biases, self.places, self.activations, self.output_activation, self.dtype)
+        affines = tuple(Affine(0, 0, affine.use_bias) for affine in self.affines)
+        return replace(self, affines=affines, names=())

@@ -179,6 +179,6 @@ def activation_twin(activation: Any) -> Callable[[Any], Any]:
 def _dense(index: int, affine: Affine, dtype: str) -> Any:
     """A built layer; kept, since building costs more than a small network's whole pass."""
     _, keras = frameworks()
-    layer = keras.layers.Dense(affine.output_size, use_bias=affine.use_bias, dtype=dtype)
+    layer = keras.layers.Dense(affine.units, use_bias=affine.use_bias, dtype=dtype)
     layer.build((None, affine.input_size))
     return layer

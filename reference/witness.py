@@ -16,6 +16,7 @@ from manual_backprop.trace import LayerTrace, Trace
 from manual_backprop.typing import Array
 from reference.architecture import Architecture
 from reference.frameworks import frameworks
+from reference.functions import LossKey
 from reference.modes import Mode
 from reference.twin import DenseTwin, OpenTwin
 
@@ -46,9 +47,9 @@ def trace(
     architecture = Architecture.of(model)
     twin: DenseTwin | OpenTwin
     if any_shape and mode.compiled and not mode.xla:
-        twin = _open_twin(architecture.without_sizes, _Key(architecture, loss))
+        twin = _open_twin(architecture.without_sizes, LossKey(loss))
     else:
-        twin = _dense_twin(architecture, _Key(architecture, loss), mode)
+        twin = _dense_twin(architecture, LossKey(loss), mode)
     labels = targets.reshape(-1, 1) if targets.ndim == 1 else targets
     with warnings.catch_warnings():
         # Keras warns that one class is unusual; here it is a case like any other.
@@ -60,29 +61,13 @@ def trace(
     return found
 
 
-class _Key:
-    """A loss as part of a cache key: equal when its class and path are, whatever the sizes."""
-
-    def __init__(self, architecture: Architecture, loss: Loss) -> None:
-        self.architecture, self.loss = architecture, loss
-        arguments = tuple(sorted(loss.arguments.items()))
-        weighted = loss.sample_weight is not None, loss.mask is not None
-        self.key = (type(loss), loss.path, arguments, weighted)
-
-    def __hash__(self) -> int:
-        return hash(self.key)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Key) and self.key == other.key
-
-
 @lru_cache(maxsize=1024)
-def _open_twin(structure: tuple[object, ...], key: _Key) -> OpenTwin:
-    return OpenTwin(key.architecture, key.loss)
+def _open_twin(architecture: Architecture, key: LossKey) -> OpenTwin:
+    return OpenTwin(architecture, key.loss)
 
 
 @lru_cache(maxsize=256)
-def _dense_twin(architecture: Architecture, key: _Key, mode: Mode) -> DenseTwin:
+def _dense_twin(architecture: Architecture, key: LossKey, mode: Mode) -> DenseTwin:
     return DenseTwin(architecture, key.loss, mode)
 
 

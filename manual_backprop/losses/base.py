@@ -163,8 +163,10 @@ class Loss(Catalogued):
         if self.reduction in ("sum", "none"):
             return weights, None
         if self.reduction == "mean_with_sample_weight" and weights is not None:
-            total = weights.sum()
-            return weights, total if np.any(weights) else np.ones_like(total)  # (3)
+            total = weights.sum()  # (3)
+            usable = total != 0
+            zeros, one = np.zeros_like(weights), np.ones_like(total)
+            return np.where(usable, weights, zeros), np.where(usable, total, one)  # (5)
         return weights, count
 
 

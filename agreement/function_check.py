@@ -1,0 +1,148 @@
+"""One function alone, judged by the local view: an activation or a loss, and its gradient.
+
+The same expectation, bounds and verdicts as for a step of a network, for inputs of any rank
+that need no network to produce them: values at and beside every kink, other axes, half types.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from agreement.bounded import BoundedArray, bounded
+from agreement.checking import DEFAULT_AGAINST
+from agreement.complaints import own_error
+from agreement.formulas import as_references_compute
+from agreement.precision import Precision, precision_of
+from agreement.report import Report
+from agreement.verdicts import MANUAL, Comparison, TensorVerdict, View, judge_tensors
+from manual_backprop import activations
+from manual_backprop.activations import Activation
+from manual_backprop.losses import Loss
+from manual_backprop.trace import TensorName
+from manual_backprop.typing import Array
+
+# Values by tensor name.
+Results: TypeAlias = dict[TensorName, Any]
+
+
+def check_function(
+    subject: Activation | Loss,
+    inputs: Array,
+    other: Array,
+    *,
+    against: Sequence[str] = DEFAULT_AGAINST,
+    behind: Activation | None = None,
+) -> Report:
+    """Judge an activation or a loss, and its gradient, on given numbers.
+
+    Args:
+        subject: the function, with its arguments (and sample weights, if it is a loss).
+        inputs: what it is a function of; their dtype is the precision that is judged.
+        other: for an activation the upstream gradient, a cotangent of the output's shape; for
+            a loss the targets, as its ``prepare`` returns them.
+        against: references of Keras by name.
+        behind: for a loss the activation above ``inputs``, which are logits then.
+
+    Raises:
+        TypeError: for a function without a Keras twin.
+    """
+    # Imported here: what needs no framework must not load one.
+    import reference
+
+    subject_names = tuple(expected(subject, inputs, other, behind=behind))
+    report = Report([], frozenset((w, str(n)) for w in (MANUAL, *against) for n in subject_names))
+    own = computed(subject, inputs, other, behind)
+    report.verdicts += judge_function(subject, own, inputs, other, MANUAL, behind)
+    for name in against:
+        mode = reference.MODES[name]
+        if isinstance(subject, Activation):
+            pair = reference.functions.activation(subject, inputs, other, mode)
+        else:
+            pair = reference.functions.loss(subject, inputs, other, mode, behind)
+        found = dict(zip(subject_names, pair, strict=True))
+        report.verdicts += judge_function(subject, found, inputs, other, name, behind, mode.xla)
+    return report
+
+
+def judge_function(
+    subject: Activation | Loss,
+    found: Results,
+    inputs: Array,
+    other: Array,
+    witness: str,
+    behind: Activation | None = None,
+    excess_precision: bool = False,
+) -> list[TensorVerdict]:
+    """Judge what one witness computed."""
+    wanted = expected(
+        subject, inputs, other, behind=behind, reference=witness != MANUAL, inner=excess_precision
+    )
+    comparisons = [Comparison(name, found[name], bounds) for name, bounds in wanted.items()]
+    return judge_tensors(comparisons, View.LOCAL, witness)
+
+
+def expected(
+    subject: Activation | Loss,
+    inputs: Array,
+    other: Array,
+    *,
+    behind: Activation | None = None,
+    reference: bool = False,
+    inner: bool = False,
+    precision: Precision | None = None,
+) -> dict[TensorName, BoundedArray]:
+    """The function's value and gradient with their bounds.
+
+    With ``reference`` they cover the formulas of references as well.
+    """
+    precision = precision or precision_of(inputs.dtype)
+
+    def exact(array: Array) -> BoundedArray:
+        return bounded(array, precision)
+
+    with own_error(), np.errstate(all="ignore"):
+        if reference and isinstance(subject, Activation):
+            subject = as_references_compute(subject)
+        given = other if isinstance(subject, Loss) else exact(other)
+        return _run(subject, exact(inputs), given, behind)
+
+
+def computed(
+    subject: Activation | Loss, inputs: Array, other: Array, behind: Activation | None = None
+) -> Results:
+    """The manual code's own value and gradient."""
+    with np.errstate(all="ignore"):  # an overflow is a verdict, not a warning
+        given = other.copy()
+        return _run(subject, inputs.copy(), given, behind)
+
+
+def _run(subject: Any, inputs: Array, other: Array, behind: Activation | None) -> Results:
+    if isinstance(subject, Activation):
+        output = subject.forward(inputs)
+        grad = subject.backward(other, inputs, output)
+        return {
+            TensorName(subject.name, "output"): output,
+            TensorName(subject.name, "grad_inputs"): grad,
+        }
+    names = TensorName(subject.name, "loss"), TensorName(subject.name, "grad_inputs")
+    if behind is None:
+        pair = subject.forward(inputs, other), subject.backward(inputs, other)
+    else:
+        predictions = behind.forward(inputs)
+        if subject.is_fused_with(behind.name):
+            pair = (
+                subject.forward_from_logits(inputs, other),
+                subject.backward_from_logits(predictions, other),
+            )
+        else:
+            grad = subject.backward(predictions, other)
+            pair = subject.forward(predictions, other), behind.backward(grad, inputs, predictions)
+    return dict(zip(names, pair, strict=True))
+
+
+def fused_activation(loss: Loss) -> Activation | None:
+    """The activation that a loss fuses with, where it fuses with one."""
+    return None if loss.fuses_with is None else activations.get(loss.fuses_with)
