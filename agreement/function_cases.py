@@ -1,0 +1,219 @@
+"""Random inputs for single functions: smooth ones, and hostile ones at and beside every kink.
+
+A case is determined by (seed, index), whichever process draws it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from agreement.cases import DRAWS, LARGEST_BATCH, LARGEST_WIDTH, SPECIAL_NUMBERS, Kind
+from manual_backprop import activations
+from manual_backprop.activations import ACTIVATIONS, Activation
+from manual_backprop.catalogue import every_variant
+from manual_backprop.losses import EPSILON, LOSSES, REDUCTIONS, CrossEntropy, Loss
+from manual_backprop.typing import Array
+
+Generator: TypeAlias = np.random.Generator
+
+# Exponents at which exp, cosh, sigmoid … leave the range of either precision, and the ends of it.
+THRESHOLDS = np.array(
+    [17.4, 36.8, 87.4, 88.7, 88.8, 103.3, 104.0, 708.3, 709.7, 709.8, 745.1, 746.0, 1e19, 1e155]
+)
+
+
+@dataclass
+class FunctionCase:
+    """A function and numbers for it; see ``function_check.check_function``.
+
+    Attributes:
+        subject: the activation or loss. inputs, other, behind: as ``check_function`` takes.
+        kind: of the numbers. index: its place in the seed's sequence.
+    """
+
+    subject: Activation | Loss
+    inputs: Array
+    other: Array
+    behind: Activation | None
+    kind: Kind
+    index: int = 0
+
+
+@cache
+def subjects() -> tuple[tuple[Activation | Loss, Activation | None], ...]:
+    """Every function with every variant of its arguments, and a loss on each of its paths.
+
+    Each pair is a function and the activation behind which it is computed, if any.
+    """
+    found: list[tuple[Activation | Loss, Activation | None]] = []
+    found += [(activation, None) for activation in every_variant(ACTIVATIONS)]
+    for number, loss in enumerate(every_variant(LOSSES)):
+        # Reductions are the base's, so that each loss need not meet each of them alone.
+        reduced = replace(loss, reduction=REDUCTIONS[number % (len(REDUCTIONS) - 1)])
+        found += [(loss, None), (reduced, None)]
+        if isinstance(loss, CrossEntropy) and loss.fuses_with is not None:
+            behind = activations.get(loss.fuses_with)
+            found += [(replace(loss, path=path), behind) for path in ("fused", "probabilities")]
+            found.append((replace(loss, from_logits=True), None))
+    return tuple(dict.fromkeys(found))
+
+
+def draw_function_case(seed: int, index: int, dtype: str) -> FunctionCase:
+    """The case number ``index`` of a seed."""
+    generator = np.random.default_rng([seed, index, 1])
+    kind = list(Kind)[int(generator.integers(len(Kind)))]
+    subject, behind = subjects()[int(generator.integers(len(subjects())))]
+    case = build_function_case(subject, behind, kind, generator, dtype)
+    case.index = index
+    return case
+
+
+def build_function_case(
+    subject: Activation | Loss,
+    behind: Activation | None,
+    kind: Kind,
+    generator: Generator,
+    dtype: str,
+) -> FunctionCase:
+    """Draw inputs and what else the function takes."""
+    shape = tuple(int(generator.integers(1, n + 1)) for n in (LARGEST_BATCH, LARGEST_WIDTH))
+    if isinstance(subject, Activation):
+        inputs = _arguments(subject, kind, generator, shape, dtype)
+        grad_output = _cast(DRAWS[Kind.SMOOTH](generator, _output_shape(subject, inputs)), dtype)
+        return FunctionCase(subject, inputs, grad_output, None, kind)
+    from_logits = behind is not None or getattr(subject, "from_logits", False)
+    if from_logits:
+        predictions = _cast(_numbers(kind, generator, shape), dtype)
+    else:
+        predictions = _cast(PREDICTIONS[subject.predictions](kind, generator, shape), dtype)
+    targets = draw_targets(subject, kind, generator, predictions)
+    if kind is Kind.HOSTILE and not from_logits and targets.shape == predictions.shape:
+        predictions = _near(targets, predictions, subject, generator)
+    if generator.random() < 0.3 and subject.ones(predictions).ndim == 1:
+        weights = generator.choice([0.0, 0.5, 1.0, 2.0, 1 / 3], len(predictions))
+        subject = subject.weighted(weights)
+    return FunctionCase(subject, predictions, targets, behind, kind)
+
+
+def draw_targets(loss: Loss, kind: Kind, generator: Generator, predictions: Array) -> Array:
+    """Labels of the kind that a loss takes, prepared, for predictions (batch, outputs)."""
+    labels = LABELS[loss.labels](kind, generator, predictions.shape)
+    return loss.prepare(_cast(labels, predictions.dtype.name), predictions)
+
+
+def special_points(activation: Activation, dtype: str) -> Array:
+    """Every kink and its neighbours, and where the arithmetic of the dtype ends."""
+    info = np.finfo(dtype)
+    kinks = np.array([*activation.kinks, 0.0], dtype)
+    beside = [np.nextafter(kinks, np.array(side, dtype)) for side in (-np.inf, np.inf)]
+    ends = np.array([info.max, info.smallest_normal, info.smallest_subnormal, info.eps])
+    with np.errstate(over="ignore"):
+        both = np.concatenate([THRESHOLDS, ends, np.abs(SPECIAL_NUMBERS)]).astype(dtype)
+    both = both[np.isfinite(both)]
+    return np.concatenate([kinks, *beside, both, -both])
+
+
+def _arguments(
+    activation: Activation, kind: Kind, generator: Generator, shape: tuple[int, ...], dtype: str
+) -> Array:
+    try:
+        activation.output_size(shape[-1])
+    except ValueError:
+        shape = (*shape[:-1], 2 * shape[-1])
+    numbers = _cast(_numbers(kind, generator, shape), dtype)
+    if kind is not Kind.SMOOTH:
+        chosen = generator.random(shape) < (0.6 if kind is Kind.HOSTILE else 0.3)
+        points = special_points(activation, dtype)
+        if kind is Kind.NICE:
+            points = np.array([*activation.kinks, 0.0], dtype)
+        numbers = np.where(chosen, generator.choice(points, shape), numbers)
+    return numbers
+
+
+def _output_shape(activation: Activation, inputs: Array) -> tuple[int, ...]:
+    with np.errstate(all="ignore"):
+        return np.shape(activation.forward(inputs))
+
+
+def _near(targets: Array, predictions: Array, loss: Loss, generator: Generator) -> Array:
+    """Predictions of which some equal their targets, or are a parameter or an ulp away."""
+    steps = [0.0, *(float(v) for v in loss.arguments.values() if isinstance(v, float))]
+    signs = generator.choice([-1, 1], targets.shape)
+    away = targets + signs * generator.choice(steps, targets.shape)
+    away = away.astype(predictions.dtype)
+    toward = np.where(generator.random(targets.shape) < 0.5, -np.inf, np.inf)
+    beside = np.nextafter(away, toward.astype(predictions.dtype))
+    near = np.where(generator.random(targets.shape) < 0.5, away, beside)
+    return np.where(generator.random(targets.shape) < 0.3, near, predictions)
+
+
+def _numbers(kind: Kind, generator: Generator, shape: tuple[int, ...]) -> Array:
+    return DRAWS[kind](generator, shape)
+
+
+def _probabilities(kind: Kind, generator: Generator, shape: tuple[int, ...]) -> Array:
+    """Rows on the simplex or elements of [0, 1]; hostile ones at, beside and beyond the ends."""
+    numbers = generator.uniform(0, 1, shape)
+    if generator.random() < 0.5:
+        numbers = numbers / numbers.sum(axis=-1, keepdims=True)
+    if kind is Kind.SMOOTH:
+        return numbers
+    ends = [0.0, 1.0, 0.5, 1 / 3]
+    if kind is Kind.HOSTILE:
+        for end in (EPSILON, 1 - EPSILON):
+            rounded = np.float32(end)
+            below, above = (np.nextafter(rounded, np.float32(x)) for x in (-1, 2))
+            ends += [end, float(rounded), float(below), float(above)]
+        ends += [1e-30, 1e-45, 1e-300]
+    return np.where(generator.random(shape) < 0.5, generator.choice(ends, shape), numbers)
+
+
+def _positive(kind: Kind, generator: Generator, shape: tuple[int, ...]) -> Array:
+    return np.abs(_numbers(kind, generator, shape))
+
+
+def _classes(kind: Kind, generator: Generator, shape: tuple[int, ...]) -> Array:
+    return generator.integers(0, shape[-1], shape[0])
+
+
+def _distributions(kind: Kind, generator: Generator, shape: tuple[int, ...]) -> Array:
+    return np.eye(shape[-1])[_classes(kind, generator, shape)]
+
+
+def _bits(kind: Kind, generator: Generator, shape: tuple[int, ...]) -> Array:
+    soft = generator.uniform(0, 1, shape)
+    bits = generator.integers(0, 2, shape).astype(float)
+    return soft if generator.random() < 0.3 else bits
+
+
+def _signs(kind: Kind, generator: Generator, shape: tuple[int, ...]) -> Array:
+    return generator.choice([-1.0, 1.0], shape)
+
+
+Draw: TypeAlias = Callable[[Kind, Generator, tuple[int, ...]], Array]
+PREDICTIONS: dict[str, Draw] = {
+    "numbers": _numbers,
+    "positive": _positive,
+    "probabilities": _probabilities,
+}
+LABELS: dict[str, Draw] = {
+    "numbers": _numbers,
+    "counts": _positive,
+    "classes": _classes,
+    "distributions": _distributions,
+    "bits": _bits,
+    "signs": _signs,
+}
+
+
+def _cast(numbers: Array, dtype: str) -> Any:
+    if numbers.dtype.kind != "f":
+        return numbers
+    with np.errstate(over="ignore", under="ignore"):
+        limit = float(np.finfo(dtype).max)
+        return np.clip(numbers, -limit, limit).astype(dtype)
