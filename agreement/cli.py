@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import json
 import os
 import sys
-import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
+from agreement.terminal import fail, print_report, print_statistics, progress
 
 app = typer.Typer(
     name="agreement",
@@ -103,7 +102,7 @@ def _check_training(job: Any, layers: str | None, references: list[str], as_json
     if layers is not None:
         sizes = _sizes(layers)
         job = replace(job, hidden=sizes[1:-1], expected_sizes=(sizes[0], sizes[-1]))
-    with _progress("training and verifying", quiet=as_json) as advance_to:
+    with progress("training and verifying", quiet=as_json) as advance_to:
         report = run(job, references, advance_to)
     report.rerun = f"agreement check {' '.join(sys.argv[2:])}".strip()
     if as_json:
@@ -130,10 +129,10 @@ def _check_random(
 
     as_count("--cases", len(indices))
     settings = Settings(seed, as_dtype(dtype).name, tuple(resolve_references(references)))
-    with _progress("judging random cases", quiet=as_json) as advance_to:
+    with progress("judging random cases", quiet=as_json) as advance_to:
         done = iter(range(1, len(indices) + 1))
         statistics = run_cases(settings, indices, lambda: advance_to(next(done), len(indices)))
-    _print_statistics(statistics, as_json)
+    print_statistics(statistics, as_json)
     if not as_json:
         for index in statistics.disagreeing[:1]:
             print(
@@ -165,6 +164,21 @@ def list_faults(as_json: JsonOption = False) -> None:
 
 
 @app.command()
+def explain(
+    name: Annotated[str, typer.Argument(help="A function by its name, such as gelu or adam.")],
+    against: Annotated[
+        str, typer.Option(help="References whose conventions are shown, with commas.")
+    ] = "keras,keras-graph,keras-xla",
+    as_json: JsonOption = False,
+) -> None:
+    """Show derivation, kinks, domain, conventions, allowances and floors of a function."""
+    from agreement.explain import explain as facts_of
+
+    found = facts_of(name, _names(against))
+    print(json.dumps(found.to_dict(), indent=1) if as_json else found)
+
+
+@app.command()
 def power(
     cases: Annotated[int, typer.Option(min=4, help="Honest networks for the false alarms.")] = 400,
     shown: Annotated[int, typer.Option(min=1, help="Cases for each planted fault.")] = 10,
@@ -175,7 +189,7 @@ def power(
     from agreement.power import measure, steps
     from agreement.report import wide_console
 
-    with _progress("measuring", quiet=as_json) as advance_to:
+    with progress("measuring", quiet=as_json) as advance_to:
         done = itertools.count(1)
         found = measure(cases, shown, seed, lambda: advance_to(next(done), steps(cases)))
     if as_json:
@@ -199,7 +213,7 @@ def check_file(
     from agreement import casefile
 
     report = casefile.check_file(case, _names(against), largest=largest << 20)
-    _print_report(report, as_json)
+    print_report(report, as_json)
 
 
 @app.command()
@@ -215,7 +229,7 @@ def replay(
     from agreement import casefile
 
     names = None if against is None else _names(against)
-    _print_report(casefile.replay(case, names, largest=largest << 20), as_json)
+    print_report(casefile.replay(case, names, largest=largest << 20), as_json)
 
 
 @app.command()
@@ -244,37 +258,15 @@ def campaign(
     place = default_directory(settings) if directory is None else directory
     how: dict[str, Any] = {"jobs": jobs, "scheduler": scheduler, "chunk": chunk}
     try:
-        with _progress("judging random cases", quiet=as_json) as advance_to:
+        with progress("judging random cases", quiet=as_json) as advance_to:
             statistics = run_campaign(settings, cases, place, **how, advance=advance_to)
     except KeyboardInterrupt:
-        raise typer.Exit(_fail("interrupted; the same command continues")) from None
-    _print_statistics(statistics, as_json)
+        raise typer.Exit(fail("interrupted; the same command continues")) from None
+    print_statistics(statistics, as_json)
     written = [path for i in statistics.disagreeing if (path := failure_path(place, i)).exists()]
     if written and not as_json:
         print(f"rerun: agreement replay {written[0]}")
     raise typer.Exit(1 if statistics.disagreeing else 0)
-
-
-def _print_report(report: Any, as_json: bool) -> None:
-    from agreement.report import wide_console
-
-    if as_json:
-        print(json.dumps(report.to_dict(), indent=1))
-    else:
-        wide_console().print(report.table())
-        print(report.conclusion())
-    raise typer.Exit(report.exit_status)
-
-
-def _print_statistics(statistics: Any, as_json: bool) -> None:
-    from agreement.report import jsonable, wide_console
-    from agreement.statistics import summary_lines, summary_table
-
-    if as_json:
-        print(json.dumps(jsonable(statistics.to_dict()), indent=1))
-    else:
-        wide_console().print(summary_table(statistics))
-        print("\n".join(summary_lines(statistics)))
 
 
 def _names(text: str) -> list[str]:
@@ -295,55 +287,14 @@ def _sizes(text: str) -> tuple[int, ...]:
     return sizes
 
 
-@contextlib.contextmanager
-def _progress(title: str, *, quiet: bool) -> Iterator[Callable[[int, int], None]]:
-    """Yield a function of (done, total) that moves a progress bar on standard error."""
-    if quiet:
-        yield lambda done, total: None
-        return
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    console = Console(stderr=True)
-    with Progress(
-        *columns, console=console, transient=True, disable=not console.is_terminal
-    ) as progress:
-        task = progress.add_task(title, total=None, rate="")
-        first: list[int] = []
-        started = time.perf_counter()
-
-        def advance_to(done: int, total: int) -> None:
-            first[:] = first or [done]  # what an earlier run has done says nothing of the rate
-            rate = (done - first[0]) / max(time.perf_counter() - started, 1e-9)
-            shown = f"{rate:.0f}/s" if rate else ""
-            progress.update(task, completed=done, total=total, rate=shown)
-
-        yield advance_to
-
-
 def main() -> None:
     """Run the command line; errors are one line on standard error and exit status 2."""
     try:
         status = app(standalone_mode=False)
     except KeyboardInterrupt:
-        status = _fail("interrupted")
+        status = fail("interrupted")
     except (ValueError, TypeError, OSError, ImportError) as error:
-        status = _fail(str(error))
+        status = fail(str(error))
     except Exception as error:
         # Usage errors of the command-line library, whichever module defines them, and what
         # nobody foresaw: status 1 is kept for a disagreement.
@@ -351,10 +302,5 @@ def main() -> None:
         if message is None and "AGREEMENT_TRACEBACK" in os.environ:
             raise
         unforeseen = f"{type(error).__name__}: {error} (set AGREEMENT_TRACEBACK=1 for more)"
-        status = _fail((message() or "see agreement --help") if message else unforeseen)
+        status = fail((message() or "see agreement --help") if message else unforeseen)
     sys.exit(status or 0)
-
-
-def _fail(message: str) -> int:
-    print(f"agreement: {' '.join(message.split())}", file=sys.stderr)
-    return 2
