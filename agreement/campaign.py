@@ -7,6 +7,7 @@ interruptions: a chunk that is not in the checkpoint when a campaign starts is j
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import os
@@ -14,6 +15,7 @@ import signal
 import threading
 import time
 import warnings
+import zlib
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -272,7 +274,7 @@ def identity(settings: Settings, chunk: int) -> dict[str, Any]:
         packages += ["tensorflow", "keras"]
     return {
         "format": "agreement-campaign",
-        "version": 1,
+        "version": 2,
         "seed": settings.seed,
         "dtype": settings.dtype,
         "against": list(settings.against),
@@ -316,7 +318,7 @@ class Checkpoint:
     def append(self, result: ChunkResult) -> None:
         """Add a finished chunk; it is on the disk when this returns."""
         span = {"start": result.start, "stop": result.stop}
-        self._write(span | {"statistics": result.statistics.to_json()})
+        self._write(span | {"statistics": _packed(result.statistics)})
 
     def _write(self, content: dict[str, Any]) -> None:
         self.handle.write(json.dumps(content, separators=(",", ":")).encode() + b"\n")
@@ -347,10 +349,10 @@ class Checkpoint:
                     self._compare(content)
                 else:
                     span = (content["start"], content["stop"])
-                    self.finished[span] = Statistics.from_json(content["statistics"])
+                    self.finished[span] = _unpacked(content["statistics"])
             except CheckpointError:
                 raise
-            except (KeyError, TypeError, AttributeError, ValueError) as error:
+            except (KeyError, TypeError, AttributeError, ValueError, zlib.error) as error:
                 raise CheckpointError(
                     f"{self.path}: line {number} is damaged ({type(error).__name__}: {error}); "
                     f"delete the line, or choose another --directory."
@@ -371,6 +373,17 @@ class Checkpoint:
                 f"{self.path}: belongs to another campaign ({'; '.join(different)}); choose "
                 f"another --directory, or the same settings."
             )
+
+
+def _packed(statistics: Statistics) -> str:
+    """Statistics as a short string: a sixth of their JSON, most of which is floors."""
+    content = json.dumps(statistics.to_json(), separators=(",", ":"))
+    return base64.b85encode(zlib.compress(content.encode(), 9)).decode()
+
+
+def _unpacked(packed: str) -> Statistics:
+    """The inverse of ``_packed``."""
+    return Statistics.from_json(json.loads(zlib.decompress(base64.b85decode(packed))))
 
 
 def _whole_lines(handle: IO[bytes]) -> Iterator[bytes]:

@@ -156,11 +156,19 @@ def build_case(
         with np.errstate(over="ignore", under="ignore"):
             return numbers.astype(dtype)
 
+    def initialize(shape: tuple[int, ...], *_: object) -> Array:
+        return draw(*shape)
+
     layers = [
-        NaiveDense.from_weights(
-            draw(sizes[i], sizes[i + 1]),
-            draw(sizes[i + 1]) if structure.biases[i] else None,
+        NaiveDense(
+            sizes[i],
+            sizes[i + 1],
             structure.activations[i],
+            use_bias=structure.biases[i],
+            kernel_initializer=initialize,
+            bias_initializer=initialize,
+            dtype=dtype,
+            seed=generator,
         )
         for i in range(len(structure.activations))
     ]

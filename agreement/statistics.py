@@ -7,6 +7,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 from agreement.verdicts import TensorVerdict, Verdict, View
@@ -47,15 +48,11 @@ class Statistics:
 
     def add_verdicts(self, path: str, kind: str, verdicts: list[TensorVerdict]) -> None:
         """Count one case's verdicts."""
-        for v in verdicts:
-            group = (path, kind, str(v.view))
-            self.verdicts[*group, str(v.verdict)] += 1
-            if v.zero:
-                self.zeros[group] += 1
-            else:
-                self.floors[*group, _bin(v.floor)] += 1
-            if v.verdict is not Verdict.DISAGREE:
-                self.worst_ratio = max(self.worst_ratio, v.ratio)
+        self.verdicts.update((path, kind, v.view, v.verdict) for v in verdicts)
+        self.zeros.update((path, kind, v.view) for v in verdicts if v.zero)
+        self.floors.update((path, kind, v.view, _bin(v.floor)) for v in verdicts if not v.zero)
+        ratios = [v.ratio for v in verdicts if v.verdict is not Verdict.DISAGREE]
+        self.worst_ratio = max([self.worst_ratio, *ratios])
 
     def add_disagreement(self, index: int, remark: str) -> None:
         """Note a case in which something disagreed."""
@@ -122,9 +119,12 @@ class Statistics:
 
     def to_json(self) -> dict[str, Any]:
         """Everything, for a checkpoint; ``from_json`` gives it back exactly."""
-        floors: dict[tuple[str, str, str], dict[str, int]] = {group: {} for group in self.groups}
-        for (path, kind, view, index), n in self.floors.items():
-            floors[path, kind, view][str(index)] = n
+        floors: dict[tuple[str, str, str], list[int]] = {group: [] for group in self.groups}
+        before = dict.fromkeys(floors, 0)
+        for (path, kind, view, index), n in sorted(self.floors.items()):
+            group = (path, kind, view)
+            floors[group] += [index - before[group], n]  # small numbers, which take little space
+            before[group] = index
         return {
             "cases": self.cases,
             "groups": [
@@ -164,8 +164,9 @@ class Statistics:
                 found.verdicts[path, kind, view, verdict] = n
             if entry["zero"]:
                 found.zeros[path, kind, view] = entry["zero"]
-            for index, n in entry["floors"].items():
-                found.floors[path, kind, view, int(index)] = n
+            steps, counts = entry["floors"][::2], entry["floors"][1::2]
+            for index, n in zip(accumulate(steps), counts, strict=True):
+                found.floors[path, kind, view, index] = n
         return found
 
 

@@ -211,7 +211,7 @@ def _judge(tasks: Sequence[tuple[Comparison, Batch]]) -> list[TensorVerdict]:
         ):
             verdict = Verdict.KINK
         found = TensorVerdict(
-            *c.name, batch.view, batch.witness, verdict,
+            c.name.layer, c.name.tensor, batch.view, batch.witness, verdict,
             largest, floor, largest_floor, zero, size, wide,
         )  # fmt: skip
         if wrong:
