@@ -30,6 +30,7 @@ from agreement.allowances import allowance
 from agreement.complaints import callers_line, refuse_options, unsupported
 from agreement.enclosures import Enclosures
 from agreement.masks import Mask
+from agreement.methods import Methods, reduced
 from agreement.precision import SLACK, Precision, precision_of
 from agreement.rules import Operand, Primitive
 from manual_backprop.typing import Array
@@ -38,7 +39,7 @@ from manual_backprop.typing import Array
 Computation: TypeAlias = Callable[..., tuple[Array, Array, Array]]
 
 
-class BoundedArray(Enclosures, NDArrayOperatorsMixin):
+class BoundedArray(Enclosures, Methods, NDArrayOperatorsMixin):
     """An array of intervals ``value ± error`` in a working precision.
 
     Attributes:
@@ -96,7 +97,8 @@ class BoundedArray(Enclosures, NDArrayOperatorsMixin):
 
     def sum(self, axis: Any = None, *, keepdims: bool = False, **other: Any) -> BoundedArray:
         """As ndarray.sum; (3)."""
-        refuse_options("sum", other)
+        if other:
+            return reduced(self, "sum", axis, keepdims, other)
         precision = self.precision
 
         def compute(a: Operand) -> tuple[Array, Array, Array]:
@@ -113,7 +115,8 @@ class BoundedArray(Enclosures, NDArrayOperatorsMixin):
 
     def mean(self, axis: Any = None, *, keepdims: bool = False, **other: Any) -> BoundedArray:
         """As ndarray.mean: a sum, then one division."""
-        refuse_options("mean", other)
+        if other:
+            return reduced(self, "mean", axis, keepdims, other)
         total = self.sum(axis=axis, keepdims=keepdims)
         return total / (self.size // max(total.size, 1))
 
@@ -158,7 +161,9 @@ class BoundedArray(Enclosures, NDArrayOperatorsMixin):
         elif method == "__call__" and not kwargs:
             result = self._call(ufunc, inputs)
         else:
-            raise unsupported(f"np.{ufunc.__name__}.{method}({', '.join(kwargs)})")
+            from agreement.ufuncs import call_method
+
+            result = call_method(ufunc, method, self, inputs, kwargs, out)
         if out is None:
             return result
         if not isinstance(out[0], BoundedArray):
@@ -184,7 +189,10 @@ class BoundedArray(Enclosures, NDArrayOperatorsMixin):
             return _compare(ufunc, *operands)
         if ufunc is np.sign:
             return _sign(self)
-        raise unsupported(f"np.{ufunc.__name__}")
+        # Imported here: these are written in terms of this class.
+        from agreement.ufuncs import call
+
+        return call(ufunc, self, inputs)
 
     def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
         # Imported here: the functions are written in terms of this class.

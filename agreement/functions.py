@@ -1,31 +1,41 @@
-"""NumPy's functions (NEP 18) for error-carrying arrays, in terms of their methods."""
+"""NumPy's functions (NEP 18) for error-carrying arrays: choices, orders, products and joins.
+
+What is the same for dual numbers stands in ``rearrangements`` and ``compositions``.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_tuple
 
-from agreement.bounded import BoundedArray, bounded, select
+from agreement import rearrangements
+from agreement.bounded import BoundedArray, select
 from agreement.complaints import refuse_options, unsupported
+from agreement.compositions import COMPOSITIONS, METHODS
 from agreement.masks import COMPLAINT, Mask
+from agreement.precision import SLACK, UNLIMITED
+from agreement.rearrangements import JOINS, REARRANGEMENTS, SPLITS
+from agreement.rules import Operand
+from manual_backprop.typing import Array
 
 
 def call(func: Callable[..., Any], found: BoundedArray, args: Any, kwargs: Any) -> Any:
     """Answer a NumPy function that met the error-carrying array ``found``."""
-    if func in REARRANGEMENTS:
-        array, *rest = args
-        if any(isinstance(x, BoundedArray) for x in rest) or kwargs.get("out") is not None:
-            raise unsupported(f"np.{func.__name__} with these arguments")
-        return found.operand(array).rearranged(lambda x: func(x, *rest, **kwargs))
+    if func in FUNCTIONS:
+        return FUNCTIONS[func](found, *args, **kwargs)
     if func in METHODS:
         array, *rest = args
         return getattr(found.operand(array), METHODS[func])(*rest, **kwargs)
+    if func in REARRANGEMENTS:
+        return rearrangements.rearrange(func, found, args, kwargs)
+    if func in SPLITS:
+        return rearrangements.split(func, found, args, kwargs)
     if func in JOINS:
         return _join(func, found, *args, **kwargs)
-    if func in FUNCTIONS:
-        return FUNCTIONS[func](found, *args, **kwargs)
     if any(isinstance(x, Mask) for x in args):
         raise TypeError(COMPLAINT.format(name=f"np.{func.__name__}"))
     raise unsupported(f"np.{func.__name__}")
@@ -39,68 +49,36 @@ def _where(found: BoundedArray, condition: Any, *branches: Any) -> BoundedArray:
     return select(mask, found.operand(a), found.operand(b))
 
 
-def _clip(
-    found: BoundedArray, a: Any, a_min: Any = None, a_max: Any = None, **options: Any
-) -> BoundedArray:
-    low, high = options.pop("min", a_min), options.pop("max", a_max)
-    refuse_options("np.clip", options)
-    return found.operand(a).clip(low, high)
-
-
 def _join(
-    func: Any, found: BoundedArray, arrays: Sequence[Any], axis: int = 0, **options: Any
+    func: Any, found: BoundedArray, arrays: Sequence[Any], *args: Any, **options: Any
 ) -> BoundedArray:
+    axis = {"axis": options.pop("axis")} if "axis" in options else {}
     refuse_options(f"np.{func.__name__}", options)
     operands = [found.operand(x) for x in arrays]
     kinked = any(x.smooth_error is not None for x in operands)
     return BoundedArray(
-        func([x.value for x in operands], axis),
-        func([x.error for x in operands], axis),
+        func([x.value for x in operands], *args, **axis),
+        func([x.error for x in operands], *args, **axis),
         found.precision,
-        smooth_error=func([x.smooth for x in operands], axis) if kinked else None,
+        smooth_error=func([x.smooth for x in operands], *args, **axis) if kinked else None,
         exact=all(x.exact for x in operands),
         limited=all(x.limited for x in operands),
     )
 
 
-def _einsum(
-    found: BoundedArray, subscripts: str, *arrays: Any, optimize: Any = None, **options: Any
+# -- orders ---------------------------------------------------------------------------------
+
+
+def _sort(
+    found: BoundedArray, a: BoundedArray, axis: int | None = -1, **options: Any
 ) -> BoundedArray:
-    """Products of one or two operands, as a broadcast multiplication and a sum, in any order."""
-    refuse_options("np.einsum", options)
-    if not isinstance(subscripts, str) or "." in subscripts or len(arrays) > 2:
-        raise unsupported("np.einsum with an ellipsis or more than two operands")
-    subscripts = subscripts.replace(" ", "")
-    sides, _, output = subscripts.partition("->")
-    names = sides.split(",")
-    if "->" not in subscripts:
-        output = "".join(c for c in sorted(set(sides) - {","}) if sides.count(c) == 1)
-    summed = [c for c in dict.fromkeys("".join(names)) if c not in output]
-    order = output + "".join(summed)
-    factors = []
-    for name, array in zip(names, arrays, strict=True):
-        kept = [c for c in order if c in name]
-
-        def align(x: Any, name: str = name, kept: list[str] = kept) -> Any:
-            diagonal = np.einsum(f"{name}->{''.join(kept)}", x)
-            shape = iter(diagonal.shape)
-            return diagonal.reshape([next(shape) if c in kept else 1 for c in order])
-
-        factors.append(found.operand(array).rearranged(align))
-    product = factors[0] if len(factors) == 1 else factors[0] * factors[1]
-    axes = tuple(range(len(output), len(order)))
-    return product.sum(axis=axes) if axes else product
-
-
-def _outer(found: BoundedArray, a: Any, b: Any) -> BoundedArray:
-    return found.operand(a).ravel()[:, None] * found.operand(b).ravel()[None, :]
-
-
-def _sort(found: BoundedArray, a: BoundedArray, axis: int = -1, **options: Any) -> BoundedArray:
     """1-Lipschitz in the largest error along the axis."""
+    options.pop("kind", None)
     refuse_options("np.sort", options)
+    if axis is None:
+        return _sort(found, a.ravel())
 
-    def spread(error: Any) -> Any:
+    def spread(error: Array) -> Array:
         return np.broadcast_to(error.max(axis=axis, keepdims=True, initial=0.0), a.shape).copy()
 
     return BoundedArray(
@@ -113,71 +91,125 @@ def _sort(found: BoundedArray, a: BoundedArray, axis: int = -1, **options: Any) 
     )
 
 
-def _cumsum(found: BoundedArray, a: BoundedArray, axis: int | None = None) -> BoundedArray:
-    """Every prefix as a sum of its own, by a product with a triangle of ones."""
+def _argsort(
+    found: BoundedArray, a: BoundedArray, axis: int | None = -1, kind: Any = None, **options: Any
+) -> Array:
+    """Plain indices, where every neighbour's order is decided; exact ties by a stable sort."""
+    refuse_options("np.argsort", options)
     if axis is None:
-        return _cumsum(found, a.ravel(), 0)
-    moved = a.rearranged(lambda x: np.moveaxis(x, axis, -1))
-    n = moved.shape[-1]
-    prefixes = moved @ np.triu(np.ones((n, n)))
-    return prefixes.rearranged(lambda x: np.moveaxis(x, -1, axis))
+        a, axis = a.ravel(), 0
+    order: Array = np.argsort(a.value, axis, kind="stable")
+    value, error = (
+        np.moveaxis(np.take_along_axis(x, order, axis), axis, 0) for x in (a.value, a.error)
+    )
+    ends = np.maximum.accumulate(value + error)  # all that come earlier, not the neighbour only
+    decided = ends[:-1] < value[1:] - error[1:]
+    if kind in ("stable", "mergesort"):
+        decided |= (error == 0).all(axis=0)
+    if not decided.all():
+        raise TypeError(COMPLAINT.format(name="np.argsort, which depends on the outcome"))
+    return order
 
 
-def _filled(number: float | None) -> Callable[..., BoundedArray]:
-    def like(
-        found: BoundedArray, a: Any, fill_value: float = 0.0, dtype: Any = None, **options: Any
-    ) -> BoundedArray:
-        if dtype is not None and np.dtype(dtype).kind != "f":
-            options["dtype"] = dtype
-        refuse_options("np.*_like", options)
-        fill = fill_value if number is None else number
-        own = found.precision.dtype
-        return bounded(np.full(np.shape(a), fill, dtype=own), found.precision)
+def _argmax(
+    found: BoundedArray,
+    a: BoundedArray,
+    axis: int | None = None,
+    *,
+    keepdims: Any = False,
+    **options: Any,
+) -> Array:
+    """Plain indices, where the largest is decided; of exactly equal ones the first."""
+    refuse_options("np.argmax", options)
+    if axis is None:
+        shape = (1,) * a.ndim if keepdims else ()
+        return _argmax(found, a.ravel(), 0).reshape(shape)
+    chosen = np.argmax(a.value, axis, keepdims=True)
+    value, error = (np.take_along_axis(x, chosen, axis) for x in (a.value, a.error))
+    decided = (value - error > a.value + a.error) | ((a.error == 0) & (error == 0))
+    np.put_along_axis(decided, chosen, True, axis)
+    if not decided.all():
+        raise TypeError(COMPLAINT.format(name="np.argmax, which depends on the outcome"))
+    return chosen if keepdims else np.squeeze(chosen, axis)
 
-    return like
+
+def _argmin(found: BoundedArray, a: BoundedArray, axis: int | None = None, **options: Any) -> Array:
+    return _argmax(found, -a, axis, **options)
 
 
-REARRANGEMENTS = {
-    np.transpose,
-    np.reshape,
-    np.ravel,
-    np.squeeze,
-    np.expand_dims,
-    np.swapaxes,
-    np.moveaxis,
-    np.broadcast_to,
-    np.take,
-    np.take_along_axis,
-    np.repeat,
-    np.tile,
-    np.flip,
-    np.roll,
-    np.diagonal,
-    np.copy,
-    np.atleast_2d,
-}
-METHODS: dict[Any, str] = {
-    np.sum: "sum",
-    np.mean: "mean",
-    np.max: "max",
-    np.amax: "max",
-    np.min: "min",
-    np.amin: "min",
-    np.dot: "dot",
-}
-JOINS = {np.concatenate, np.stack}
+# -- products -------------------------------------------------------------------------------
+
+
+def _prod(
+    found: BoundedArray, a: Any, axis: Any = None, *, keepdims: Any = False, **options: Any
+) -> BoundedArray:
+    """Π v with e = Π m − Π |v| + γₙ₋₁ Π m, m = |v| + e, for every order.
+
+    (1) Π m − Π |v| = Σᵢ (|v₁| ⋯ |vᵢ₋₁|) eᵢ (mᵢ₊₁ ⋯ mₙ), without cancellation
+    (2) no partial product exceeds Π max(m, 1): no bound where that may overflow
+    (3) none falls below Π min(|v| − e, 1): where that may be subnormal, each of the n − 1
+        products may lose the smallest normal number, times all other factors, (2)
+    """
+    refuse_options("np.prod", options)
+    a = found.operand(a)
+    axes = normalize_axis_tuple(range(a.ndim) if axis is None else axis, a.ndim)
+    kept = tuple(i for i in range(a.ndim) if i not in axes)
+    terms = math.prod(a.shape[i] for i in axes)
+    rows = a.transpose(kept + axes).reshape([a.shape[i] for i in kept] + [terms])
+    precision, roundings = a.precision, max(terms - 1, 0)
+
+    def compute(x: Operand) -> tuple[Array, Array, Array]:
+        magnitude = np.abs(x.value)
+        m = magnitude + x.error
+        product, highest = m.prod(axis=-1), np.maximum(m, 1).prod(axis=-1)
+        error = np.zeros(product.shape)
+        if not x.exact:
+            ones = np.ones((*product.shape, 1))
+            before = np.concatenate([ones, magnitude[..., :-1]], axis=-1).cumprod(axis=-1)
+            after = np.concatenate([ones, m[..., :0:-1]], axis=-1).cumprod(axis=-1)[..., ::-1]
+            error = (before * x.error * after).sum(axis=-1)  # (1)
+        lowest = np.clip(magnitude - x.error, 0, 1).prod(axis=-1)
+        lost = np.where((lowest >= precision.smallest_normal) | (product == 0), 0.0, highest)
+        lost = lost * (roundings * precision.smallest_normal)  # (3)
+        error = (error + precision.gamma(roundings) * product + lost) * SLACK
+        return x.value.prod(axis=-1), error, np.maximum(highest, product + error)  # (2)
+
+    result = rows._evaluate(compute, rows)
+    return (
+        result.reshape([1 if i in axes else n for i, n in enumerate(a.shape)])
+        if keepdims
+        else result
+    )
+
+
+def add_at(a: BoundedArray, index: Any, b: BoundedArray) -> None:
+    """a[index] += b, where each number takes as many terms as indices name it, in any order."""
+    precision = a.precision
+
+    def totals(start: Array, terms: Array) -> Array:
+        result = np.array(start, dtype=np.float64)
+        np.add.at(result, index, terms)
+        return result
+
+    count = totals(np.zeros(a.shape), np.ones(b.shape))
+    nu = count * precision.roundoff
+    gamma = np.where(nu < 1, nu / (1 - np.minimum(nu, 0.5)), UNLIMITED)
+
+    def compute(x: Operand, y: Operand) -> tuple[Array, Array, Array]:
+        m = totals(np.abs(x.value) + x.error, np.abs(y.value) + y.error)
+        flushed = np.minimum(m, count * precision.smallest_normal)
+        error = (totals(x.error, y.error) + gamma * m) * SLACK + flushed
+        return totals(x.value, y.value), np.where(count == 0, x.error, error), m
+
+    a[...] = a._evaluate(compute, a, b)
+
+
 FUNCTIONS: dict[Any, Callable[..., Any]] = {
+    **COMPOSITIONS,
     np.where: _where,
-    np.clip: _clip,
-    np.einsum: _einsum,
-    np.outer: _outer,
     np.sort: _sort,
-    np.cumsum: _cumsum,
-    np.zeros_like: _filled(0.0),
-    np.ones_like: _filled(1.0),
-    np.empty_like: _filled(0.0),
-    np.full_like: _filled(None),
-    np.shape: lambda found, a: a.shape,
-    np.ndim: lambda found, a: a.ndim,
-    np.size: lambda found, a: a.size,
+    np.argsort: _argsort,
+    np.argmax: _argmax,
+    np.argmin: _argmin,
+    np.prod: _prod,
 }

@@ -112,8 +112,11 @@ class Mask(NDArrayOperatorsMixin):
         return out[0]
 
     def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        from agreement.bounded import BoundedArray
         from agreement.functions import call
 
+        if BoundedArray in types:
+            return NotImplemented  # the error-carrying operand knows what to do
         if self.undecided is None:
             return func(*_without_masks(args), **_without_masks(kwargs))
         return call(func, self._as_operand(func.__name__), args, kwargs)

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import numpy as np
+from composed_operations import COMPOSED
 
 from agreement import rules
 from agreement.bounded import BoundedArray, bounded
@@ -35,6 +36,18 @@ class Carrying:
     sum = staticmethod(np.sum)
     mean = staticmethod(np.mean)
     cumsum = staticmethod(np.cumsum)
+    prod = staticmethod(np.prod)
+    cumprod = staticmethod(np.cumprod)
+    var = staticmethod(np.var)
+    norm = staticmethod(np.linalg.norm)
+    log_sum = staticmethod(np.logaddexp.reduce)
+    std = staticmethod(np.std)
+    inner = staticmethod(np.inner)
+    vdot = staticmethod(np.vdot)
+    trace = staticmethod(np.trace)
+    average = staticmethod(lambda a, b: np.average(a, 0, b, keepdims=True))
+    matmul_by_axes = staticmethod(lambda a, b: np.tensordot(a, b, ([0], [0])))
+    contracted = staticmethod(lambda a, b, c: np.einsum("ij,ik,...il->...jl", a, b, c))
 
     def __call__(self, x: Any) -> Any:
         return x
@@ -43,6 +56,11 @@ class Carrying:
 
     def rows_by_rows(self, a: Any, b: Any) -> Any:
         return np.einsum("ij,kj->ik", a, b)
+
+    def scattered(self, a: Any, rows: Any, b: Any) -> Any:
+        result = a.copy()
+        np.add.at(result, rows, b)
+        return result
 
 
 class Plain:
@@ -102,6 +120,72 @@ class Plain:
     def mean(self, a: Array, axis: int | None = None, keepdims: bool = False) -> Array:
         total = self.sum(a, axis, keepdims)
         return self(total / self.dtype.type(a.size // total.size))
+
+    def multiply_all(self, factors: list[Array]) -> Array:
+        """The product of the factors, two at a time, in a random tree."""
+        factors = list(factors)
+        while len(factors) > 1:
+            first = factors.pop(self.generator.integers(len(factors)))
+            at = self.generator.integers(len(factors))
+            factors[at] = self(first * factors[at])
+        return factors[0]
+
+    def prod(self, a: Array, axis: int) -> Array:
+        return self.multiply_all(list(np.moveaxis(a, axis, 0)))
+
+    def cumprod(self, a: Array, axis: int) -> Array:
+        factors = list(np.moveaxis(a, axis, 0))
+        prefixes = [self.multiply_all(factors[: n + 1]) for n in range(len(factors))]
+        return np.stack(prefixes, axis)
+
+    def var(self, a: Array, axis: int, keepdims: bool) -> Array:
+        away = self(a - self.mean(a, axis, True))
+        return self.mean(self(away * away), axis, keepdims)
+
+    def std(self, a: Array, axis: int, keepdims: bool) -> Array:
+        return self(np.sqrt(self.var(a, axis, keepdims)))
+
+    def inner(self, a: Array, b: Array) -> Array:
+        return self.matmul(a, b.T)
+
+    def matmul_by_axes(self, a: Array, b: Array) -> Array:
+        return self.matmul(a.T, b)
+
+    def vdot(self, a: Array, b: Array) -> Array:
+        return self.matmul(a.reshape(1, -1), b.reshape(-1, 1))[0, 0]
+
+    def trace(self, a: Array) -> Array:
+        return self.add_up(list(np.diagonal(a)))
+
+    def average(self, a: Array, weights: Array) -> Array:
+        total = self.sum(self(a * weights), 0, True)
+        return self(total / self.sum(weights, 0, True))
+
+    def norm(self, a: Array, axis: int, keepdims: bool) -> Array:
+        return self(np.sqrt(self.sum(self(a * a), axis, keepdims)))
+
+    def log_sum(self, a: Array, axis: int, keepdims: bool) -> Array:
+        largest = a.max(axis=axis, keepdims=True)
+        total = self.sum(self(np.exp(self(a - largest))), axis, keepdims)
+        return self(self(np.log(total)) + largest)
+
+    def contracted(self, a: Array, b: Array, c: Array) -> Array:
+        """Σ_ik a_ij b_ik c_il, all at once or c with the sum of b first."""
+        if self.generator.random() < 0.5:
+            rows = self.sum(b, axis=1, keepdims=True)
+            factors = [a[:, :, None], rows[:, :, None], c[:, None, :]]
+            return self.sum(self.multiply_all(factors), axis=0)
+        factors = [a[:, :, None, None], b[:, None, :, None], c[:, None, None, :]]
+        terms = self.multiply_all(
+            [np.broadcast_to(x, np.broadcast_shapes(*map(np.shape, factors))) for x in factors]
+        )
+        return self.add_up([term for row in np.moveaxis(terms, 2, 0) for term in row])
+
+    def scattered(self, a: Array, rows: Array, b: Array) -> Array:
+        result = a.copy()
+        for row in np.unique(rows):
+            result[row] = self.add_up([a[row], *b[rows == row]])
+        return result
 
     def cumsum(self, a: Array, axis: int) -> Array:
         terms = list(np.moveaxis(a, axis, 0))
@@ -235,7 +319,7 @@ OTHERS: dict[str, Operation] = {
     "outer": lambda k, a, b, c: k(np.outer(a[0], b[1]))[:1],
     "scalars": lambda k, a, b, c: k(k(3 - a) * k.number(0.1)),
 }
-OPERATIONS = {**ELEMENTWISE, **OTHERS}
+OPERATIONS = {**ELEMENTWISE, **OTHERS, **COMPOSED}
 
 
 def draw_numbers(shape: tuple[int, ...], generator: np.random.Generator, dtype: Any) -> Array:

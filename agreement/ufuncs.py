@@ -1,0 +1,134 @@
+"""Ufuncs in terms of others, and ufuncs' methods and options, for error-carrying arrays.
+
+What has no other rule is refused here, by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from agreement.bounded import BoundedArray
+from agreement.complaints import unsupported
+from agreement.functions import add_at
+from agreement.masks import Mask
+
+
+def call(ufunc: np.ufunc, found: BoundedArray, inputs: tuple[Any, ...]) -> Any:
+    """Answer a ufunc without a rule of its own."""
+    if ufunc in COMPOSED:
+        return COMPOSED[ufunc](*(found.operand(x) for x in inputs))
+    raise unsupported(f"np.{ufunc.__name__}")
+
+
+def call_method(
+    ufunc: np.ufunc, method: str, found: Any, inputs: Any, kwargs: dict[str, Any], out: Any
+) -> Any:
+    """Answer a ufunc's method, or a call with options."""
+    if method == "outer" and not kwargs:
+        a, b = (found.operand(x) for x in inputs)
+        return ufunc(a.reshape(a.shape + (1,) * b.ndim), b)
+    if method == "__call__" and set(kwargs) == {"where"} and out is not None:
+        return np.where(kwargs["where"], ufunc(*inputs), out[0])
+    if method == "at" and ufunc in SCATTERED and not kwargs:
+        a, index, b = inputs
+        if isinstance(a, BoundedArray) and not isinstance(index, BoundedArray | Mask):
+            return add_at(a, index, SCATTERED[ufunc](found.operand(b)))
+    function = METHODS.get((ufunc, method))
+    if function is not None and out is None:
+        return function(*inputs, **{"axis": 0, **kwargs})
+    raise unsupported(f"np.{ufunc.__name__}.{method}({', '.join(kwargs)})")
+
+
+def _stepped(step: Callable[[Any], Any]) -> Callable[..., BoundedArray]:
+    """A rule for steps: any value that the function takes over the interval, without rounding.
+
+    As with masks, the smooth error is that of the centre's choice: none.
+    """
+
+    def rule(x: BoundedArray) -> BoundedArray:
+        value = step(x.value)
+        if x.exact:
+            return BoundedArray(value, np.zeros(x.shape), x.precision, exact=True)
+        with np.errstate(invalid="ignore"):
+            low = np.where(x.error > 0, np.nextafter(x.value - x.error, -np.inf), x.value)
+            high = np.where(x.error > 0, np.nextafter(x.value + x.error, np.inf), x.value)
+            error = np.maximum(step(high) - value, value - step(low))
+        error = np.where(np.isfinite(x.error), error, np.inf)
+        smooth = np.where(np.isinf(error), np.inf, 0.0) if error.any() else None
+        return BoundedArray(
+            value, error, x.precision, smooth_error=smooth, exact=not error.any(), limited=x.limited
+        )
+
+    return rule
+
+
+def _heaviside(x: BoundedArray, at_0: BoundedArray) -> Any:
+    """0 below, 1 above, and what is asked for at 0; of NaN NaN."""
+    return np.where(x > 0, 1, np.where(x < 0, 0, at_0)) + _nothing(x)
+
+
+def _nothing(x: BoundedArray) -> BoundedArray:
+    """Zeros, without bound where x may be NaN."""
+    error = np.where(np.isinf(x.error), np.inf, 0.0)
+    return BoundedArray(np.zeros(x.shape), error, x.precision, exact=x.limited, limited=x.limited)
+
+
+def _signbit(x: BoundedArray) -> Mask:
+    """Undecided at 0 as well: which of the two zeros depends on the order of operations."""
+    return Mask(np.signbit(x.value), ~(np.abs(x.value) > x.error), x.precision)
+
+
+def _question(ask: Callable[[Any], Any]) -> Callable[..., Mask]:
+    """Of finite numbers the answer is decided."""
+    return lambda x: Mask(ask(x.value), np.isinf(x.error), x.precision)
+
+
+def _logical(ufunc: np.ufunc) -> Callable[..., Any]:
+    return lambda *operands: ufunc(*(x != 0 for x in operands))
+
+
+def _logaddexp(a: BoundedArray, b: BoundedArray) -> Any:
+    """log(eᵃ + eᵇ) = max(a, b) + log(1 + e^−|a−b|)."""
+    return np.maximum(a, b) + (-abs(a - b)).special("softplus")
+
+
+def _logsumexp(x: BoundedArray, axis: Any = 0, keepdims: bool = False) -> Any:
+    """log Σ eˣ = max x + log Σ e^(x − max x)."""
+    largest = x.max(axis=axis, keepdims=True)
+    total = np.exp(x - largest).sum(axis=axis, keepdims=keepdims)
+    return np.log(total) + (largest if keepdims else np.squeeze(largest, axis))
+
+
+COMPOSED: dict[np.ufunc, Callable[..., Any]] = {
+    np.reciprocal: lambda x: 1 / x,
+    np.hypot: lambda a, b: np.sqrt(np.square(a) + np.square(b)),
+    np.logaddexp: _logaddexp,
+    np.vecdot: lambda a, b: (a * b).sum(axis=-1),
+    np.floor: _stepped(np.floor),
+    np.ceil: _stepped(np.ceil),
+    np.trunc: _stepped(np.trunc),
+    np.rint: _stepped(np.rint),
+    np.heaviside: _heaviside,
+    np.copysign: lambda a, b: np.where(_signbit(b), -abs(a), abs(a)),
+    np.signbit: _signbit,
+    np.isfinite: _question(np.isfinite),
+    np.isinf: _question(np.isinf),
+    np.isnan: _question(np.isnan),
+    np.logical_and: _logical(np.logical_and),
+    np.logical_or: _logical(np.logical_or),
+    np.logical_xor: _logical(np.logical_xor),
+    np.logical_not: lambda x: x == 0,
+}
+METHODS: dict[tuple[np.ufunc, str], Callable[..., Any]] = {
+    (np.add, "reduce"): np.sum,
+    (np.add, "accumulate"): np.cumsum,
+    (np.multiply, "reduce"): np.prod,
+    (np.multiply, "accumulate"): np.cumprod,
+    (np.logaddexp, "reduce"): _logsumexp,
+    (np.logical_and, "reduce"): np.all,
+    (np.logical_or, "reduce"): np.any,
+}
+SCATTERED: dict[np.ufunc, Callable[[Any], Any]] = {np.add: np.positive, np.subtract: np.negative}
