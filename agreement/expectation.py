@@ -147,7 +147,7 @@ def _loss(expected: Trace, witness: Trace, targets: Array, loss: Loss, exact: St
         logits = exact(seen.pre_activation)
         expected.loss = loss.forward_from_logits(logits, targets)
         assert last.output is not None
-        last.grad_pre_activation = loss.backward_from_logits(last.output, targets)
+        last.grad_pre_activation = loss.backward_from_logits(last.output, targets, logits)
     elif seen.output is not None:
         predictions = exact(seen.output)
         expected.loss = loss.forward(predictions, targets)

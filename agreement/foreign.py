@@ -133,8 +133,11 @@ class SumOverSamples(Loss):
     def forward_from_logits(self, logits: Array, targets: Array) -> Array:
         return self.averaged.forward_from_logits(logits, targets) * len(targets)  # (1)
 
-    def backward_from_logits(self, predictions: Array, targets: Array) -> Array:
-        return self.averaged.backward_from_logits(predictions, targets) * len(targets)  # (1)
+    def backward_from_logits(
+        self, predictions: Array, targets: Array, logits: Array | None = None
+    ) -> Array:
+        grad = self.averaged.backward_from_logits(predictions, targets, logits)
+        return grad * len(targets)  # (1)
 
     def __repr__(self) -> str:
         return f"sum of {self.averaged!r}"

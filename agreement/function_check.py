@@ -135,7 +135,7 @@ def _run(subject: Any, inputs: Array, other: Array, behind: Activation | None) -
         if subject.is_fused_with(behind.name):
             pair = (
                 subject.forward_from_logits(inputs, other),
-                subject.backward_from_logits(predictions, other),
+                subject.backward_from_logits(predictions, other, inputs),
             )
         else:
             grad = subject.backward(predictions, other)

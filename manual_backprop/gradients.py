@@ -69,7 +69,8 @@ def backpropagate(model: NaiveSequential, predictions: Array, targets: Array, lo
     Trusted arguments: targets are prepared and the latest forward pass is the batch's.
     """
     if loss.is_fused_with(model.output_activation):
-        grad_logits = loss.backward_from_logits(predictions, targets)
+        logits = model.records[-1].pre_activation
+        grad_logits = loss.backward_from_logits(predictions, targets, logits)
         return model.backward(grad_logits, from_logits=True)
     return model.backward(loss.backward(predictions, targets))
 

@@ -81,6 +81,9 @@ def _as_trace(
     below, grad_below = inputs, numbers(result["grad_inputs"])
     for place, name in enumerate(architecture.names):
         output, grad_output = (numbers(result[k][place]) for k in ("outputs", "grad_outputs"))
+        if fused and place == len(architecture.names) - 1:
+            # A loss may use logits and probabilities; the tape then knows a part of the gradient.
+            grad_output = None
         layers.append(
             LayerTrace(
                 name,

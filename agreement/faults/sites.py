@@ -166,8 +166,8 @@ def _in_loss(
             method_name = f"{method}_from_logits" if fused else method
             honest = getattr(type(loss), method_name)
 
-            def replacement(self: Any, predictions: Array, targets: Array) -> Array:
-                return formula(lambda p, t: honest(self, p, t), predictions, targets)
+            def replacement(self: Any, predictions: Array, targets: Array, *logits: Array) -> Array:
+                return formula(lambda p, t: honest(self, p, t, *logits), predictions, targets)
 
             faulty = copy.copy(loss)
             override(faulty, **{method_name: replacement})

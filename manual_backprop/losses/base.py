@@ -54,9 +54,9 @@ class Loss(Catalogued):
 
     labels: ClassVar[str] = "numbers"
     predictions: ClassVar[str] = "numbers"
-    # The activation that the loss can be fused with; None where there is no fused form.
-    fuses_with: ClassVar[str | None] = None
     path = "probabilities"
+    # Along which axis of the predictions each value is computed.
+    axis = -1
 
     reduction: str = field(default="sum_over_batch_size", kw_only=True)
     sample_weight: Array | None = field(default=None, init=False)
@@ -65,6 +65,11 @@ class Loss(Catalogued):
     def __post_init__(self) -> None:
         if self.reduction not in REDUCTIONS:
             raise unknown_name("reduction", self.reduction, REDUCTIONS)
+
+    @property
+    def fuses_with(self) -> str | None:
+        """The activation that the loss can be fused with; None where there is no fused form."""
+        return None
 
     @property
     def kinks(self) -> str:
@@ -108,8 +113,13 @@ class Loss(Catalogued):
         """The loss from the logits behind the fused activation."""
         raise NotImplementedError
 
-    def backward_from_logits(self, predictions: Array, targets: Array) -> Array:
-        """∂loss/∂logits from the predictions of the fused activation."""
+    def backward_from_logits(
+        self, predictions: Array, targets: Array, logits: Array | None = None
+    ) -> Array:
+        """∂loss/∂logits from the predictions of the fused activation.
+
+        Losses whose gradient the predictions alone do not determine well use ``logits`` too.
+        """
         raise NotImplementedError
 
     def values(self, predictions: Array, targets: Array) -> Array:
@@ -122,7 +132,7 @@ class Loss(Catalogued):
 
     def ones(self, predictions: Array) -> Array:
         """1 for each value, in the predictions' dtype."""
-        return np.ones_like(predictions[..., 0])
+        return np.ones_like(np.take(predictions, 0, axis=self.axis))
 
     def own_mask(self, targets: Array) -> Array | None:
         """Which values count, where the loss itself leaves some out."""
@@ -183,7 +193,6 @@ class CrossEntropy(Loss):
         from_logits: the predictions are logits, behind no activation.
     """
 
-    fuses_with: ClassVar[str | None] = "softmax"
     predictions: ClassVar[str] = "probabilities"
 
     path: str = "auto"
@@ -193,6 +202,10 @@ class CrossEntropy(Loss):
         super().__post_init__()
         if self.path not in PATHS:
             raise unknown_name("path", self.path, PATHS)
+
+    @property
+    def fuses_with(self) -> str | None:
+        return "softmax"
 
     def is_fused_with(self, activation_name: str) -> bool:
         fusible = activation_name == self.fuses_with
@@ -210,13 +223,15 @@ class CrossEntropy(Loss):
 
     def backward(self, predictions: Array, targets: Array) -> Array:
         if self.from_logits:
-            return self.backward_from_logits(self.squash(predictions), targets)
+            return self.backward_from_logits(self.squash(predictions), targets, predictions)
         return super().backward(predictions, targets)
 
     def forward_from_logits(self, logits: Array, targets: Array) -> Array:
         return self.reduce(self.values_from_logits(logits, targets), targets)
 
-    def backward_from_logits(self, predictions: Array, targets: Array) -> Array:
+    def backward_from_logits(
+        self, predictions: Array, targets: Array, logits: Array | None = None
+    ) -> Array:
         return self._reduced_gradient(self.pull_back_from_logits, predictions, targets)
 
     def values_from_logits(self, logits: Array, targets: Array) -> Array:
