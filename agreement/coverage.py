@@ -1,0 +1,131 @@
+"""The catalogue against the installed Keras: what is verified, and what is not and why.
+
+Keras is asked for its public members when this runs, so that a release with a new one shows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from agreement.cases import Kind
+from agreement.function_cases import build_function_case, subjects
+from agreement.function_check import check_function
+from agreement.verdicts import TensorVerdict, Verdict
+from manual_backprop.activations import ACTIVATIONS
+from manual_backprop.catalogue import Catalogued
+from manual_backprop.losses import LOSSES
+
+# Members of Keras without a counterpart, and why: the only ones that may lack one.
+EXCEPTIONS: dict[str, str] = {
+    "MultiOptimizer": "no update of its own: it hands each variable to one of several optimizers",
+    "STFT": "a fixed Fourier kernel for audio layers; nothing here has such a layer",
+}
+DTYPES = ("float32", "float64")
+
+
+@dataclass
+class Row:
+    """One member of Keras and how it fares.
+
+    Attributes:
+        family, name: of the member. status: "verified", "exception", "missing", "disagrees" or
+            "not verified". note: the reason, or the first thing that is wrong.
+        checks: how many checks were made. worst: the largest error/bound. floor: the median
+            floor in float32 on smooth numbers.
+        missing_arguments: what Keras' function takes and ours does not.
+    """
+
+    family: str
+    name: str
+    status: str = "not verified"
+    note: str = ""
+    checks: int = 0
+    worst: float = 0.0
+    floor: float = float("nan")
+    missing_arguments: list[str] = field(default_factory=list)
+
+    def to_dict(self) -> dict[str, Any]:
+        """All attributes, ready for JSON."""
+        return asdict(self)
+
+    def add(self, verdicts: Iterable[TensorVerdict], smooth: bool, floors: list[float]) -> None:
+        """Count the verdicts of one check."""
+        self.checks += 1
+        for v in verdicts:
+            self.worst = max(self.worst, v.ratio) if v.verdict is not Verdict.DISAGREE else np.inf
+            if v.verdict is Verdict.DISAGREE and self.status != "disagrees":
+                self.status, self.note = "disagrees", f"{v.witness}: {v.name} {v.note}".strip()
+            if smooth and not v.zero and np.isfinite(v.floor):
+                floors.append(v.floor)
+
+
+Verify: TypeAlias = Callable[[type[Catalogued], Row, Sequence[str], int], None]
+
+
+def verify_function(kind: type[Catalogued], row: Row, against: Sequence[str], cases: int) -> None:
+    """Check an activation or a loss alone, every variant on numbers of every kind."""
+    mine = [pair for pair in subjects() if type(pair[0]) is kind]
+    floors: list[float] = []
+    for number, (subject, behind) in enumerate(mine):
+        for dtype in DTYPES:
+            generator = np.random.default_rng([number, DTYPES.index(dtype)])
+            for numbers in Kind:
+                for _ in range(cases):
+                    case = build_function_case(subject, behind, numbers, generator, dtype)
+                    report = check_function(
+                        case.subject, case.inputs, case.other, against=against, behind=behind
+                    )
+                    smooth = numbers is Kind.SMOOTH and dtype == "float32"
+                    row.add(report.verdicts, smooth, floors)
+    if floors:
+        row.floor = float(np.median(floors))
+    if row.checks and row.status == "not verified":
+        row.status = "verified"
+
+
+# Ours by family of Keras, and how each is verified.
+FAMILIES: dict[str, tuple[dict[str, Any], Verify]] = {
+    "activations": (ACTIVATIONS, verify_function),
+    "losses": (LOSSES, verify_function),
+}
+
+
+def coverage(
+    against: Sequence[str] = ("keras", "keras-graph"),
+    cases: int = 2,
+    advance: Callable[[int, int], None] = lambda done, total: None,
+) -> list[Row]:
+    """Verify every member of the installed Keras; ``advance`` is told (done, total)."""
+    # Imported here: what needs no framework must not load one.
+    from reference.members import members
+
+    rows = []
+    found = members()
+    for number, member in enumerate(found):
+        row = Row(member.family, member.names[0])
+        rows.append(row)
+        ours, verify = FAMILIES.get(member.family, ({}, None))
+        kind = counterpart(member.names, ours)
+        if member.names[0] in EXCEPTIONS:
+            row.status, row.note = "exception", EXCEPTIONS[member.names[0]]
+        elif kind is None:
+            row.status, row.note = "missing", "Keras has it, manual_backprop has not"
+        else:
+            fields = set(getattr(kind, "__dataclass_fields__", ()))
+            row.missing_arguments = [name for name in member.arguments if name not in fields]
+            assert verify is not None
+            verify(kind, row, against, cases)
+        advance(number + 1, len(found))
+    return rows
+
+
+def counterpart(names: Sequence[str], ours: dict[str, Any]) -> type[Catalogued] | None:
+    """Our class for a member of Keras by any of its public names."""
+    for kind in ours.values():
+        if {kind.name, kind.__name__, *kind.aliases} & set(names):
+            return kind  # type: ignore[no-any-return]
+    return None
