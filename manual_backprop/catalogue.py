@@ -105,10 +105,10 @@ def resolve(argument: str, given: object, base: type[T], members: Mapping[str, t
             return given()
         except TypeError:
             kind = next(kind for kind in members.values() if kind is given)
-            example = repr(kind(**kind.variants[0])).removeprefix(kind.name)
+            _, _, example = repr(kind(**kind.variants[0])).partition("(")
             raise TypeError(
                 f"{argument}: {kind.name!r} has arguments without defaults; pass an instance, "
-                f"such as {kind.__name__}{example}."
+                f"such as {kind.__name__}({example}."
             ) from None
     raise TypeError(
         f"{argument}: expected a name or a {base.__name__}, got {type(given).__name__}; "

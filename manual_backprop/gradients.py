@@ -63,16 +63,23 @@ def compute_loss(model: NaiveSequential, predictions: Array, targets: Array, los
     return loss.forward(predictions, targets)
 
 
-def backpropagate(model: NaiveSequential, predictions: Array, targets: Array, loss: Loss) -> Array:
-    """Run the whole backward pass, setting all gradients; return ∂loss/∂inputs.
+def backpropagate(
+    model: NaiveSequential, predictions: Array, targets: Array, loss: Loss, scale: float = 1.0
+) -> Array:
+    """Run the whole backward pass, setting all gradients; return ∂(scale · loss)/∂inputs.
 
     Trusted arguments: targets are prepared and the latest forward pass is the batch's.
     """
     if loss.is_fused_with(model.output_activation):
         logits = model.records[-1].pre_activation
         grad_logits = loss.backward_from_logits(predictions, targets, logits)
-        return model.backward(grad_logits, from_logits=True)
-    return model.backward(loss.backward(predictions, targets))
+        return model.backward(scaled(grad_logits, scale), from_logits=True)
+    return model.backward(scaled(loss.backward(predictions, targets), scale))
+
+
+def scaled(gradient: Array, scale: float) -> Array:
+    """The gradient of a scaled loss; 1 leaves it as it is."""
+    return gradient if scale == 1.0 else gradient * scale
 
 
 def compute_trace(model: NaiveSequential, inputs: Array, targets: Array, loss: Loss) -> Trace:

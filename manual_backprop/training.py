@@ -114,8 +114,9 @@ def _step(
     model: NaiveSequential, predictions: Array, targets: Array, loss: Loss, optimizer: Optimizer
 ) -> float:
     value = compute_loss(model, predictions, targets, loss)
-    backpropagate(model, predictions, targets, loss)
-    optimizer.apply(model.gradients, model.weights)
+    backpropagate(model, predictions, targets, loss, optimizer.scale)
+    names = [f"{layer}/{tensor}" for layer, tensor in model.weight_names]
+    optimizer.apply(model.gradients, model.weights, names)
     return float(value)
 
 

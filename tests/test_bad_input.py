@@ -242,7 +242,7 @@ WRONG: dict[str, tuple[Callable[..., object], list[object], list[object]]] = {
     ),
     "learning_rate": (SGD, [0, -1.0, NAN, INF], ["1", None, True, 1j]),
     "on_batch": (quiet_fit, [], [5, "print"]),
-    "optimizer": (quiet_fit, ["sdg", "adam"], [5, None, 1e-3]),
+    "optimizer": (quiet_fit, ["sdg", "adem"], [5, None, 1e-3]),
     "output_size": (layer, [0, -1], [2.0, "2", None, True]),
     "path": (SparseCategoricalCrossentropy, ["fuse", 5, None], []),
     "seed": (layer, [-1], ["0", 0.5, [1]]),

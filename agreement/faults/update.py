@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from agreement.faults.sites import faults_in, in_update
-from manual_backprop.optimizers import SGD
+from manual_backprop.optimizers import SGD, Step
+from manual_backprop.optimizers.base import Slots
 from manual_backprop.typing import Array
 
 
@@ -11,7 +12,7 @@ from manual_backprop.typing import Array
 class UpdateAdded(SGD):
     """You add the gradient, which climbs."""
 
-    def update(self, gradient: Array, weight: Array) -> None:
+    def update(self, gradient: Array, weight: Array, slots: Slots, step: Step) -> None:
         weight += self.learning_rate * gradient
 
 
@@ -19,7 +20,7 @@ class UpdateAdded(SGD):
 class LearningRateMissing(SGD):
     """You subtract the gradient itself, without the learning rate."""
 
-    def update(self, gradient: Array, weight: Array) -> None:
+    def update(self, gradient: Array, weight: Array, slots: Slots, step: Step) -> None:
         weight -= gradient
 
 
@@ -27,15 +28,15 @@ class LearningRateMissing(SGD):
 class LearningRateTwice(SGD):
     """You scale the gradient by the learning rate before an update that does so too."""
 
-    def update(self, gradient: Array, weight: Array) -> None:
-        super().update(self.learning_rate * gradient, weight)
+    def update(self, gradient: Array, weight: Array, slots: Slots, step: Step) -> None:
+        super().update(self.learning_rate * gradient, weight, slots, step)
 
 
 @in_update("wiring", "W update")
 class UpdateOfCopy(SGD):
     """You wrote w = w − η g, which makes a new array and leaves the model's own as it was."""
 
-    def update(self, gradient: Array, weight: Array) -> None:
+    def update(self, gradient: Array, weight: Array, slots: Slots, step: Step) -> None:
         weight = weight - self.learning_rate * gradient
 
 
@@ -43,17 +44,17 @@ class UpdateOfCopy(SGD):
 class BiasesNotUpdated(SGD):
     """You update the matrices and forget the biases."""
 
-    def update(self, gradient: Array, weight: Array) -> None:
+    def update(self, gradient: Array, weight: Array, slots: Slots, step: Step) -> None:
         if weight.ndim == 2:
-            super().update(gradient, weight)
+            super().update(gradient, weight, slots, step)
 
 
 @in_update("factors", "W update")
 class UpdateHalved(SGD):
     """You average the gradient with the zeros that the momentum buffer starts from."""
 
-    def update(self, gradient: Array, weight: Array) -> None:
-        super().update(gradient / 2, weight)
+    def update(self, gradient: Array, weight: Array, slots: Slots, step: Step) -> None:
+        super().update(gradient / 2, weight, slots, step)
 
 
 UPDATE = faults_in(globals())

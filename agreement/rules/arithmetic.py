@@ -51,7 +51,8 @@ def square(a: Operand) -> Moved:
 def power(a: Operand, b: Operand) -> Moved:
     """a^p for an exact p: |p| a^p / a, largest at the upper end if p ≥ 1, else at the lower.
 
-    Without bound where the base may be 0 or negative, unless p is a whole number ≥ 1.
+    Without bound where the base may be 0 or negative, unless p is a whole number ≥ 1. And as
+    a^p = e^(p log a), an exponent that is rounded to double precision: 2^-52 |log a^p| a^p.
     """
     exponent = b.value
     value = np.power(a.value, exponent)
@@ -59,7 +60,9 @@ def power(a: Operand, b: Operand) -> Moved:
     error = np.abs(exponent) * np.power(end, exponent) * (a.error / end)
     whole = (exponent >= 1) & (exponent == np.floor(exponent))
     usable = b.exact & (whole | (a.value - a.error > 0))
-    return value, np.where(usable, np.where(a.error == 0, 0.0, error), np.inf)
+    magnitude = np.abs(value)
+    rounding = magnitude * np.abs(np.log(np.where(magnitude > 0, magnitude, 1.0))) * 2.0**-52
+    return value, np.where(usable, np.where(a.error == 0, 0.0, error) + rounding, np.inf)
 
 
 def negative(a: Operand) -> Moved:
