@@ -30,7 +30,7 @@ from agreement.allowances import allowance
 from agreement.complaints import callers_line, refuse_options, unsupported
 from agreement.enclosures import Enclosures
 from agreement.masks import Mask
-from agreement.methods import Methods, reduced
+from agreement.methods import Methods, reduced, ufunc_method
 from agreement.precision import SLACK, Precision, precision_of
 from agreement.rules import Operand, Primitive
 from manual_backprop.typing import Array
@@ -161,9 +161,7 @@ class BoundedArray(Enclosures, Methods, NDArrayOperatorsMixin):
         elif method == "__call__" and not kwargs:
             result = self._call(ufunc, inputs)
         else:
-            from agreement.ufuncs import call_method
-
-            result = call_method(ufunc, method, self, inputs, kwargs, out)
+            result = ufunc_method(ufunc, method, self, inputs, kwargs, out)
         if out is None:
             return result
         if not isinstance(out[0], BoundedArray):

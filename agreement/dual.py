@@ -17,12 +17,23 @@ from typing import Any
 
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
+from numpy.lib.stride_tricks import as_strided
 from numpy.typing import DTypeLike
 
-from agreement import rules
-from agreement.complaints import callers_line
+from agreement import rearrangements, rules
+from agreement.complaints import callers_line, refuse_options
+from agreement.compositions import COMPOSITIONS, METHODS
+from agreement.derivatives import (
+    CHOICES,
+    CONSTANT,
+    DERIVATIVES,
+    REDUCTIONS,
+    SPECIAL_DERIVATIVES,
+    STEPS,
+)
+from agreement.methods import Methods, reduced, ufunc_method
+from agreement.rearrangements import JOINS, REARRANGEMENTS, SPLITS
 from manual_backprop.special import FUNCTIONS as SPECIAL
-from manual_backprop.special import ROOT_PI
 from manual_backprop.typing import Array
 
 SMALLEST_DOUBLE = float(np.finfo(np.float64).smallest_subnormal)
@@ -50,7 +61,7 @@ class Run:
         return usual ^ tied if self.other_way else usual
 
 
-class DualArray(NDArrayOperatorsMixin):
+class DualArray(Methods, NDArrayOperatorsMixin):
     """Values with tangents.
 
     Attributes:
@@ -66,8 +77,11 @@ class DualArray(NDArrayOperatorsMixin):
     def __init__(self, value: Array, tangents: Array, run: Run, dtype: np.dtype[Any]) -> None:
         self.value = np.asarray(value, dtype=run.work)
         if run.work.itemsize > np.dtype(np.float64).itemsize:
-            # A wider exponent range would keep what every float64 evaluation rounds to 0.
-            self.value = np.where(np.abs(self.value) < SMALLEST_DOUBLE, 0, self.value)
+            # A wider exponent range would keep what every float64 evaluation rounds to 0. There
+            # is nothing of the kind in a view, which stays one.
+            tiny = (np.abs(self.value) < SMALLEST_DOUBLE) & (self.value != 0)
+            if tiny.any():
+                self.value = np.where(tiny, 0, self.value)
         self.tangents = tangents
         self.run = run
         self.dtype = dtype
@@ -92,8 +106,15 @@ class DualArray(NDArrayOperatorsMixin):
         return DualArray(value, tangents, self.run, self.dtype)
 
     def rearranged(self, move: Callable[[Array], Array]) -> DualArray:
-        """Apply a rearrangement of elements to the value and to every tangent."""
+        """Apply a rearrangement of elements to the value and to every tangent.
+
+        Where it gives a view of one tangent, it gives the same one of all: they are laid out alike.
+        """
         value = np.asarray(move(self.value))
+        first = np.asarray(move(self.tangents[0])) if len(self.tangents) else value
+        if len(self.tangents) and np.may_share_memory(first, self.tangents):
+            shape, strides = (len(self.tangents), *first.shape), self.tangents.strides[:1]
+            return self._new(value, as_strided(first, shape, strides + first.strides))
         tangents = [np.asarray(move(t)) for t in self.tangents]
         return self._new(value, np.stack(tangents) if tangents else np.zeros((0, *value.shape)))
 
@@ -148,19 +169,24 @@ class DualArray(NDArrayOperatorsMixin):
 
     # -- reductions -------------------------------------------------------------------------
 
-    def sum(self, axis: Any = None, *, keepdims: bool = False, **_: Any) -> DualArray:
+    def sum(self, axis: Any = None, *, keepdims: bool = False, **other: Any) -> DualArray:
         """As ndarray.sum."""
+        if other:
+            return reduced(self, "sum", axis, keepdims, other)
         axes = self._axes(axis)
         tangents = self.tangents.sum(axis=tuple(a + 1 for a in axes), keepdims=keepdims)
         return self._new(self.value.sum(axis=axes, keepdims=keepdims), tangents)
 
-    def mean(self, axis: Any = None, *, keepdims: bool = False, **_: Any) -> DualArray:
+    def mean(self, axis: Any = None, *, keepdims: bool = False, **other: Any) -> DualArray:
         """As ndarray.mean."""
+        if other:
+            return reduced(self, "mean", axis, keepdims, other)
         total = self.sum(axis=axis, keepdims=keepdims)
         return total / (self.size // max(total.size, 1))
 
-    def max(self, axis: Any = None, *, keepdims: bool = False, **_: Any) -> DualArray:
+    def max(self, axis: Any = None, *, keepdims: bool = False, **other: Any) -> DualArray:
         """As ndarray.max: the tangent of the first maximum, or at ties the mean of all."""
+        refuse_options("max", other)
         axes = self._axes(axis)
         value = self.value.max(axis=axes, keepdims=True)
         largest = self.value == value
@@ -176,9 +202,9 @@ class DualArray(NDArrayOperatorsMixin):
         tangents = tangents.sum(axis=tuple(a + 1 for a in axes), keepdims=keepdims)
         return self._new(self.value.max(axis=axes, keepdims=keepdims), tangents)
 
-    def min(self, axis: Any = None, *, keepdims: bool = False, **_: Any) -> DualArray:
+    def min(self, axis: Any = None, *, keepdims: bool = False, **other: Any) -> DualArray:
         """As ndarray.min."""
-        return -(-self).max(axis=axis, keepdims=keepdims)
+        return -(-self).max(axis=axis, keepdims=keepdims, **other)
 
     def _axes(self, axis: Any) -> tuple[int, ...]:
         if axis is None:
@@ -210,7 +236,7 @@ class DualArray(NDArrayOperatorsMixin):
             elif method == "__call__" and not kwargs:
                 result = self._call(ufunc, [self.operand(x) for x in inputs])
             else:
-                raise _unsupported(f"np.{ufunc.__name__}.{method}")
+                result = ufunc_method(ufunc, method, self, inputs, kwargs, out)
         if out is None:
             return result
         if not isinstance(out[0], DualArray):
@@ -222,110 +248,156 @@ class DualArray(NDArrayOperatorsMixin):
         values = [x.value for x in operands]
         if ufunc in rules.COMPARISONS:
             return self.run.decide(ufunc(*values), values[0] == values[1])
-        value = ufunc(*values)
+        if ufunc in CONSTANT:
+            return ufunc(*values)
         if ufunc is np.matmul:
-            a, b = operands
-            return self._new(value, a.tangents @ b.value + a.value @ b.tangents)
+            return _matmul(*operands)
+        if ufunc is np.vecdot:
+            return (operands[0] * operands[1]).sum(axis=-1)
+        value = ufunc(*values)
+        ndim = np.ndim(value)
         if ufunc in CHOICES:
             a, b = operands
-            tied = np.equal(*values)
-            take_a = self.run.decide(CHOICES[ufunc](*values), tied)
-            ndim = np.ndim(value)
+            take_a = self.run.decide(CHOICES[ufunc](*values), np.equal(*values))
             return self._new(value, np.where(take_a, a.aligned(ndim), b.aligned(ndim)))
-        if ufunc is np.absolute:
+        if ufunc in STEPS:
+            for tied in STEPS[ufunc](*values):
+                self.run.decide(tied, tied)
+        if ufunc is np.absolute or ufunc is np.fabs:
             positive = self.run.decide(values[0] > 0, values[0] == 0)
             return self._new(value, np.where(positive, 1.0, -1.0) * operands[0].tangents)
-        if ufunc is np.sign:
-            self.run.decide(values[0] > 0, values[0] == 0)
-            return self._new(value, np.zeros_like(operands[0].tangents))
         if ufunc not in DERIVATIVES:
             raise _unsupported(f"np.{ufunc.__name__}")
         slopes = DERIVATIVES[ufunc](value, *values)
-        ndim = np.ndim(value)
         parts = [slope * x.aligned(ndim) for slope, x in zip(slopes, operands, strict=True)]
         shape = (len(self.tangents), *np.shape(value))
         return self._new(value, np.broadcast_to(sum(parts), shape).copy())
 
     def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
-        if func is np.where:
-            mask, a, b = args[0], self.operand(args[1]), self.operand(args[2])
-            value = np.where(mask, a.value, b.value)
-            return self._new(value, np.where(mask, a.aligned(value.ndim), b.aligned(value.ndim)))
-        if func in METHODS:
-            array, *rest = args
-            return getattr(self.operand(array), METHODS[func])(*rest, **kwargs)
-        if func in LIKE:
-            return self.operand(LIKE[func](args[0].value))
-        if func is np.concatenate or func is np.stack:
-            arrays, axis = args[0], kwargs.get("axis", args[1] if len(args) > 1 else 0)
-            operands = [self.operand(x) for x in arrays]
-            tangents = func([x.tangents for x in operands], axis=axis + 1 if axis >= 0 else axis)
-            return self._new(func([x.value for x in operands], axis=axis), tangents)
-        if func in (np.shape, np.ndim, np.size):
-            return func(args[0].value)
-        array, *rest = args
-        if isinstance(array, DualArray) and func in REARRANGEMENTS:
-            return array.rearranged(lambda x: func(x, *rest, **kwargs))
+        with np.errstate(all="ignore"):
+            if func in FUNCTIONS:
+                return FUNCTIONS[func](self, *args, **kwargs)
+            if func in METHODS:
+                array, *rest = args
+                return getattr(self.operand(array), METHODS[func])(*rest, **kwargs)
+            if func in REARRANGEMENTS:
+                return rearrangements.rearrange(func, self, args, kwargs)
+            if func in SPLITS:
+                return rearrangements.split(func, self, args, kwargs)
+            if func in JOINS:
+                return _join(func, self, *args, **kwargs)
         raise _unsupported(f"np.{func.__name__}")
+
+    def add_at(self, index: Any, terms: DualArray) -> None:
+        """As np.add.at(self, index, terms)."""
+        np.add.at(self.value, index, terms.value)
+        added = np.broadcast_to(
+            terms.aligned(self.value[index].ndim), (len(self.tangents), *self.value[index].shape)
+        )
+        for tangent, term in zip(self.tangents, added, strict=True):
+            np.add.at(tangent, index, term)
 
 
 def _unsupported(what: str) -> TypeError:
     return TypeError(f"{callers_line()}: dual numbers know no rule for {what}.")
 
 
-# ∂f/∂operand for each operand, from the result y and the operands' values.
-DERIVATIVES: dict[np.ufunc, Callable[..., tuple[Any, ...]]] = {
-    np.add: lambda y, a, b: (1.0, 1.0),
-    np.subtract: lambda y, a, b: (1.0, -1.0),
-    np.multiply: lambda y, a, b: (b, a),
-    np.divide: lambda y, a, b: (1 / b, -y / b),
-    np.power: lambda y, a, b: (b * a ** (b - 1.0), np.where(a > 0, y * np.log(a), 0.0)),
-    np.square: lambda y, a: (2 * a,),
-    np.sqrt: lambda y, a: (0.5 / y,),
-    np.exp: lambda y, a: (y,),
-    np.expm1: lambda y, a: (y + 1,),
-    np.log: lambda y, a: (1 / a,),
-    np.log1p: lambda y, a: (1 / (1 + a),),
-    np.tanh: lambda y, a: (1 / np.cosh(a) ** 2,),
-    np.negative: lambda y, a: (-1.0,),
-    np.positive: lambda y, a: (1.0,),
-}
-SPECIAL_DERIVATIVES: dict[str, Callable[[Array, Array], Array]] = {
-    "sigmoid": lambda x, y: y * SPECIAL["sigmoid"](-x),
-    "softplus": lambda x, y: SPECIAL["sigmoid"](x),
-    "erf": lambda x, y: np.exp(-x * x) * (2 / x.dtype.type(ROOT_PI)),
-    "erfc": lambda x, y: np.exp(-x * x) * (-2 / x.dtype.type(ROOT_PI)),
-}
-CHOICES = {np.maximum: np.greater, np.minimum: np.less}
-REDUCTIONS = {np.add: "sum", np.maximum: "max", np.minimum: "min"}
-METHODS: dict[Any, str] = {
-    np.sum: "sum",
-    np.mean: "mean",
-    np.max: "max",
-    np.min: "min",
-    np.clip: "clip",
-    np.dot: "dot",
-    np.reshape: "reshape",
-    np.ravel: "ravel",
-    np.copy: "copy",
-}
-LIKE: dict[Any, Callable[[Array], Array]] = {
-    np.zeros_like: np.zeros_like,
-    np.ones_like: np.ones_like,
-    np.empty_like: np.zeros_like,
-}
-REARRANGEMENTS = {
-    np.transpose,
-    np.squeeze,
-    np.expand_dims,
-    np.swapaxes,
-    np.moveaxis,
-    np.broadcast_to,
-    np.take,
-    np.take_along_axis,
-    np.repeat,
-    np.tile,
-    np.flip,
-    np.roll,
-    np.diagonal,
+def _matmul(a: DualArray, b: DualArray) -> DualArray:
+    """(AB)˙ = ȦB + AḂ; a vector is a matrix of one row or column."""
+    if b.ndim == 1:
+        return _matmul(a, b[:, None])[..., 0]
+    if a.ndim == 1:
+        return _matmul(a[None], b)[..., 0, :]
+    ndim = max(a.ndim, b.ndim)
+    tangents = a.aligned(ndim) @ b.value + a.value @ b.aligned(ndim)
+    return a._new(a.value @ b.value, tangents)
+
+
+def _where(found: DualArray, condition: Any, *branches: Any) -> DualArray:
+    if len(branches) != 2 or isinstance(condition, DualArray):
+        raise _unsupported("np.where without a mask and two branches")
+    a, b = (found.operand(x) for x in branches)
+    value = np.where(condition, a.value, b.value)
+    tangents = np.where(condition, a.aligned(value.ndim), b.aligned(value.ndim))
+    return found._new(value, tangents)
+
+
+def _join(func: Any, found: DualArray, arrays: Any, *args: Any, **options: Any) -> DualArray:
+    operands = [found.operand(x) for x in arrays]
+    value = func([x.value for x in operands], *args, **options)
+    tangents = [
+        func(list(parts), *args, **options)
+        for parts in zip(*(x.tangents for x in operands), strict=True)
+    ]
+    return found._new(value, np.stack(tangents) if tangents else np.zeros((0, *value.shape)))
+
+
+def _argsort(
+    found: DualArray, a: DualArray, axis: int | None = -1, kind: Any = None, **options: Any
+) -> Array:
+    """Plain indices; equal numbers in the order that they come in, or the other way."""
+    refuse_options("np.argsort", options)
+    if axis is None:
+        a, axis = a.ravel(), 0
+    usual = np.argsort(a.value, axis, kind="stable")
+    other = a.shape[axis] - 1 - np.argsort(np.flip(a.value, axis), axis, kind="stable")
+    if (usual == other).all():
+        return usual
+    found.run.met = True
+    return other if found.run.other_way else usual
+
+
+def _sort(found: DualArray, a: DualArray, axis: int | None = -1, **options: Any) -> DualArray:
+    if axis is None:
+        a, axis = a.ravel(), 0
+    order = _argsort(found, a, axis, **options)
+    return a.rearranged(lambda x: np.take_along_axis(x, order, axis))
+
+
+def _argmax(
+    found: DualArray,
+    a: DualArray,
+    axis: int | None = None,
+    *,
+    keepdims: Any = False,
+    **options: Any,
+) -> Array:
+    """Plain indices: of equal numbers the first, or the last."""
+    refuse_options("np.argmax", options)
+    if axis is None:
+        shape = (1,) * a.ndim if keepdims else ()
+        return _argmax(found, a.ravel(), 0).reshape(shape)
+    usual = np.argmax(a.value, axis, keepdims=bool(keepdims))
+    other = a.shape[axis] - 1 - np.argmax(np.flip(a.value, axis), axis, keepdims=bool(keepdims))
+    return np.asarray(
+        np.where(found.run.decide(np.equal(usual, usual), usual != other), usual, other)
+    )
+
+
+def _prod(
+    found: DualArray, a: Any, axis: Any = None, *, keepdims: Any = False, **options: Any
+) -> DualArray:
+    """(Π x)˙ = Σᵢ ẋᵢ Π_{j≠i} xⱼ."""
+    refuse_options("np.prod", options)
+    a = found.operand(a)
+    axes = a._axes(axis)
+    kept = tuple(i for i in range(a.ndim) if i not in axes)
+    rows = a.transpose(kept + axes).reshape(*(a.shape[i] for i in kept), -1)
+    ones = np.ones((*rows.shape[:-1], 1))
+    before = np.concatenate([ones, rows.value[..., :-1]], axis=-1).cumprod(axis=-1)
+    after = np.concatenate([ones, rows.value[..., :0:-1]], axis=-1).cumprod(axis=-1)[..., ::-1]
+    tangents = (before * after * rows.tangents).sum(axis=-1)
+    result = a._new(rows.value.prod(axis=-1), tangents)
+    shape = tuple(1 if i in axes else n for i, n in enumerate(a.shape))
+    return result.reshape(shape) if keepdims else result
+
+
+FUNCTIONS: dict[Any, Callable[..., Any]] = {
+    **COMPOSITIONS,
+    np.where: _where,
+    np.sort: _sort,
+    np.argsort: _argsort,
+    np.argmax: _argmax,
+    np.argmin: lambda found, a, axis=None, **options: _argmax(found, -a, axis, **options),
+    np.prod: _prod,
 }

@@ -1,4 +1,4 @@
-"""Methods of ndarray that error-carrying arrays and dual numbers take from NumPy's functions."""
+"""Methods of ndarray and of ufuncs, for error-carrying arrays and dual numbers alike."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from agreement.complaints import unsupported
+from agreement.rearrangements import is_carrying
 
 
 def _as_function(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -37,14 +38,31 @@ class Methods:
     repeat = _as_function(np.repeat)
     round = _as_function(np.round)
     std = _as_function(np.std)
+    squeeze = _as_function(np.squeeze)
     swapaxes = _as_function(np.swapaxes)
     take = _as_function(np.take)
     trace = _as_function(np.trace)
     var = _as_function(np.var)
 
+    def flatten(self: Any) -> Any:
+        """As ndarray.flatten."""
+        return self.reshape(-1).copy()
+
+    def transpose(self: Any, *axes: Any) -> Any:
+        """As ndarray.transpose."""
+        if len(axes) == 1 and not isinstance(axes[0], int):
+            axes = axes[0]
+        return np.transpose(self, axes or None)
+
     def fill(self: Any, number: Any) -> None:
         """As ndarray.fill."""
         self[...] = number
+
+    def add_at(self: Any, index: Any, terms: Any) -> None:
+        """As np.add.at."""
+        from agreement.functions import add_at  # written in terms of a class with these methods
+
+        add_at(self, index, terms)
 
     def sort(self: Any, axis: int = -1) -> None:
         """As ndarray.sort, in place."""
@@ -70,3 +88,40 @@ def reduced(array: Any, name: str, axis: Any, keepdims: bool, options: dict[str,
         return total
     ones = np.where(where, np.ones_like(array), 0)
     return total / ones.sum(axis=axis, keepdims=keepdims)
+
+
+def ufunc_method(
+    ufunc: np.ufunc, method: str, found: Any, inputs: Any, kwargs: dict[str, Any], out: Any
+) -> Any:
+    """Answer a ufunc's method, or a call with options, that has no rule of its own."""
+    if method == "outer" and not kwargs:
+        a, b = (found.operand(x) for x in inputs)
+        return ufunc(a.reshape(*a.shape, *(1,) * b.ndim), b)
+    if method == "__call__" and set(kwargs) == {"where"} and out is not None:
+        return np.where(kwargs["where"], ufunc(*inputs), out[0])
+    if method == "at" and ufunc in SCATTERED and is_carrying(inputs[0]):
+        a, index, b = inputs
+        return a.add_at(index, SCATTERED[ufunc](a.operand(b)))
+    function = METHODS.get((ufunc, method))
+    if function is not None and out is None:
+        return function(*inputs, **{"axis": 0, **kwargs})
+    raise unsupported(f"np.{ufunc.__name__}.{method}({', '.join(kwargs)})")
+
+
+def _logsumexp(x: Any, axis: Any = 0, keepdims: bool = False) -> Any:
+    """log Σ eˣ = max x + log Σ e^(x − max x)."""
+    largest = x.max(axis=axis, keepdims=True)
+    total = np.exp(x - largest).sum(axis=axis, keepdims=keepdims)
+    return np.log(total) + (largest if keepdims else np.squeeze(largest, axis))
+
+
+METHODS: dict[tuple[np.ufunc, str], Callable[..., Any]] = {
+    (np.add, "reduce"): np.sum,
+    (np.add, "accumulate"): np.cumsum,
+    (np.multiply, "reduce"): np.prod,
+    (np.multiply, "accumulate"): np.cumprod,
+    (np.logaddexp, "reduce"): _logsumexp,
+    (np.logical_and, "reduce"): np.all,
+    (np.logical_or, "reduce"): np.any,
+}
+SCATTERED: dict[np.ufunc, Callable[[Any], Any]] = {np.add: np.positive, np.subtract: np.negative}

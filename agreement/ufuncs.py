@@ -1,7 +1,4 @@
-"""Ufuncs in terms of others, and ufuncs' methods and options, for error-carrying arrays.
-
-What has no other rule is refused here, by name.
-"""
+"""Ufuncs in terms of others, for error-carrying arrays; what has no rule is refused by name."""
 
 from __future__ import annotations
 
@@ -12,7 +9,6 @@ import numpy as np
 
 from agreement.bounded import BoundedArray
 from agreement.complaints import unsupported
-from agreement.functions import add_at
 from agreement.masks import Mask
 
 
@@ -21,25 +17,6 @@ def call(ufunc: np.ufunc, found: BoundedArray, inputs: tuple[Any, ...]) -> Any:
     if ufunc in COMPOSED:
         return COMPOSED[ufunc](*(found.operand(x) for x in inputs))
     raise unsupported(f"np.{ufunc.__name__}")
-
-
-def call_method(
-    ufunc: np.ufunc, method: str, found: Any, inputs: Any, kwargs: dict[str, Any], out: Any
-) -> Any:
-    """Answer a ufunc's method, or a call with options."""
-    if method == "outer" and not kwargs:
-        a, b = (found.operand(x) for x in inputs)
-        return ufunc(a.reshape(a.shape + (1,) * b.ndim), b)
-    if method == "__call__" and set(kwargs) == {"where"} and out is not None:
-        return np.where(kwargs["where"], ufunc(*inputs), out[0])
-    if method == "at" and ufunc in SCATTERED and not kwargs:
-        a, index, b = inputs
-        if isinstance(a, BoundedArray) and not isinstance(index, BoundedArray | Mask):
-            return add_at(a, index, SCATTERED[ufunc](found.operand(b)))
-    function = METHODS.get((ufunc, method))
-    if function is not None and out is None:
-        return function(*inputs, **{"axis": 0, **kwargs})
-    raise unsupported(f"np.{ufunc.__name__}.{method}({', '.join(kwargs)})")
 
 
 def _stepped(step: Callable[[Any], Any]) -> Callable[..., BoundedArray]:
@@ -95,13 +72,6 @@ def _logaddexp(a: BoundedArray, b: BoundedArray) -> Any:
     return np.maximum(a, b) + (-abs(a - b)).special("softplus")
 
 
-def _logsumexp(x: BoundedArray, axis: Any = 0, keepdims: bool = False) -> Any:
-    """log Σ eˣ = max x + log Σ e^(x − max x)."""
-    largest = x.max(axis=axis, keepdims=True)
-    total = np.exp(x - largest).sum(axis=axis, keepdims=keepdims)
-    return np.log(total) + (largest if keepdims else np.squeeze(largest, axis))
-
-
 COMPOSED: dict[np.ufunc, Callable[..., Any]] = {
     np.reciprocal: lambda x: 1 / x,
     np.hypot: lambda a, b: np.sqrt(np.square(a) + np.square(b)),
@@ -122,13 +92,3 @@ COMPOSED: dict[np.ufunc, Callable[..., Any]] = {
     np.logical_xor: _logical(np.logical_xor),
     np.logical_not: lambda x: x == 0,
 }
-METHODS: dict[tuple[np.ufunc, str], Callable[..., Any]] = {
-    (np.add, "reduce"): np.sum,
-    (np.add, "accumulate"): np.cumsum,
-    (np.multiply, "reduce"): np.prod,
-    (np.multiply, "accumulate"): np.cumprod,
-    (np.logaddexp, "reduce"): _logsumexp,
-    (np.logical_and, "reduce"): np.all,
-    (np.logical_or, "reduce"): np.any,
-}
-SCATTERED: dict[np.ufunc, Callable[[Any], Any]] = {np.add: np.positive, np.subtract: np.negative}

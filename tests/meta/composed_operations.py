@@ -52,9 +52,9 @@ COMPOSED: dict[str, Any] = {
     "copysign": lambda k, a, b, c: np.copysign(a, b),
     "where finite": lambda k, a, b, c: np.where(np.isfinite(a) & ~np.isnan(b), c, 1),
     "where signbit": lambda k, a, b, c: np.where(np.signbit(a) | np.isinf(b), c, b),
-    "logical": lambda k, a, b, c: np.where(
-        np.logical_and(a, b) | np.logical_xor(np.logical_or(a, c), np.logical_not(c)), a, c
-    ),
+    "logical": lambda k, a, b, c: np.where(np.logical_and(a, b) | np.logical_not(c), a, c),
+    "logical or": lambda k, a, b, c: np.where(np.logical_or(a, b), k(c + 1), c),
+    "logical xor": lambda k, a, b, c: np.where(np.logical_xor(a, b), k(c + 1), c),
     "outer product": lambda k, a, b, c: k(np.multiply.outer(a[0], b[0]))[:1],
     "outer sum": lambda k, a, b, c: k(np.add.outer(a[0], b[0]))[:1],
     "prod": lambda k, a, b, c: k.prod(a, axis=0),
