@@ -94,9 +94,9 @@ def build_function_case(
     targets = draw_targets(subject, kind, generator, predictions)
     if kind is Kind.HOSTILE and not from_logits and targets.shape == predictions.shape:
         predictions = _near(targets, predictions, subject, generator)
-    if generator.random() < 0.3 and subject.ones(predictions).ndim == 1:
-        weights = generator.choice([0.0, 0.5, 1.0, 2.0, 1 / 3], len(predictions))
-        subject = subject.weighted(weights)
+    values = subject.ones(predictions).shape
+    if generator.random() < 0.3 and len(values) == 1:
+        subject = subject.weighted(generator.choice([0.0, 0.5, 1.0, 2.0, 1 / 3], values))
     return FunctionCase(subject, predictions, targets, behind, kind)
 
 
@@ -122,9 +122,9 @@ def _arguments(
     activation: Activation, kind: Kind, generator: Generator, shape: tuple[int, ...], dtype: str
 ) -> Array:
     try:
-        activation.output_size(shape[-1])
-    except ValueError:
-        shape = (*shape[:-1], 2 * shape[-1])
+        activation.forward(np.zeros(shape, dtype))
+    except ValueError:  # takes even sizes only
+        shape = tuple(2 * size for size in shape)
     numbers = _cast(_numbers(kind, generator, shape), dtype)
     if kind is not Kind.SMOOTH:
         chosen = generator.random(shape) < (0.6 if kind is Kind.HOSTILE else 0.3)
@@ -177,6 +177,29 @@ def _positive(kind: Kind, generator: Generator, shape: tuple[int, ...]) -> Array
     return np.abs(_numbers(kind, generator, shape))
 
 
+def _frames(kind: Kind, generator: Generator, shape: tuple[int, ...]) -> Array:
+    """Logits of sequences, (samples, frames, classes), with at least one class beside the blank."""
+    frames = int(generator.integers(1, LARGEST_WIDTH + 1))
+    return _numbers(kind, generator, (shape[0], frames, shape[1] + 1))
+
+
+def _directions(kind: Kind, generator: Generator, shape: tuple[int, ...]) -> Array:
+    """Vectors in rows, of length 1 as embeddings are, or of any length."""
+    numbers = _numbers(kind, generator, shape)
+    lengths = np.sqrt((numbers * numbers).sum(axis=-1, keepdims=True))
+    return numbers / np.where(lengths > 0, lengths, 1) if generator.random() < 0.7 else numbers
+
+
+def _transcripts(kind: Kind, generator: Generator, shape: tuple[int, ...]) -> Array:
+    """Labels of sequences, padded with 0: empty, repeated, or as long as the frames allow."""
+    samples, frames, classes = shape
+    labels = generator.integers(1, classes, (samples, frames))
+    repeats = np.pad(labels[:, 1:] == labels[:, :-1], ((0, 0), (1, 0)))
+    needed = np.cumsum(1 + repeats, axis=1)  # a blank stands between equal neighbours
+    longest = generator.integers(0, frames + 1, (samples, 1))
+    return np.where((needed <= frames) & (np.arange(frames) < longest), labels, 0)
+
+
 def _classes(kind: Kind, generator: Generator, shape: tuple[int, ...]) -> Array:
     return generator.integers(0, shape[-1], shape[0])
 
@@ -199,6 +222,8 @@ Draw: TypeAlias = Callable[[Kind, Generator, tuple[int, ...]], Array]
 PREDICTIONS: dict[str, Draw] = {
     "numbers": _numbers,
     "positive": _positive,
+    "directions": _directions,
+    "frames": _frames,
     "probabilities": _probabilities,
 }
 LABELS: dict[str, Draw] = {
@@ -208,6 +233,7 @@ LABELS: dict[str, Draw] = {
     "distributions": _distributions,
     "bits": _bits,
     "signs": _signs,
+    "transcripts": _transcripts,
 }
 
 

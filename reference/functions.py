@@ -143,7 +143,11 @@ def _in_mode(
     if mode.xla:
         return tf.function(run, jit_compile=True, reduce_retracing=False)
     signature = [tf.TensorSpec(shape, dtype) for shape, dtype in specs]
-    return tf.function(run, input_signature=signature).get_concrete_function()
+    try:
+        return tf.function(run, input_signature=signature).get_concrete_function()
+    except (TypeError, ValueError):
+        # Some functions (glu) want to know their sizes, so each shape is traced by itself.
+        return tf.function(run)
 
 
 def _constants(*arrays: Array) -> list[Any]:

@@ -45,11 +45,9 @@ def trace(
     """
     tf, _ = frameworks()
     architecture = Architecture.of(model)
-    twin: DenseTwin | OpenTwin
-    if any_shape and mode.compiled and not mode.xla:
-        twin = _open_twin(architecture.without_sizes, LossKey(loss))
-    else:
-        twin = _dense_twin(architecture, LossKey(loss), mode)
+    open_shapes = any_shape and mode.compiled and not mode.xla
+    found_twin = _open_twin(architecture.without_sizes, LossKey(loss)) if open_shapes else None
+    twin = found_twin or _dense_twin(architecture, LossKey(loss), mode)
     labels = targets.reshape(-1, 1) if targets.ndim == 1 else targets
     with warnings.catch_warnings():
         # Keras warns that one class is unusual; here it is a case like any other.
@@ -62,8 +60,11 @@ def trace(
 
 
 @lru_cache(maxsize=1024)
-def _open_twin(architecture: Architecture, key: LossKey) -> OpenTwin:
-    return OpenTwin(architecture, key.loss)
+def _open_twin(architecture: Architecture, key: LossKey) -> OpenTwin | None:
+    try:
+        return OpenTwin(architecture, key.loss)
+    except (TypeError, ValueError):
+        return None  # some functions (glu) want to know their sizes
 
 
 @lru_cache(maxsize=256)
