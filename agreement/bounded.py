@@ -33,6 +33,7 @@ from agreement.masks import Mask
 from agreement.methods import Methods, reduced, ufunc_method
 from agreement.precision import SLACK, Precision, precision_of
 from agreement.rules import Operand, Primitive
+from agreement.rules.operand import OUTWARDS
 from manual_backprop.typing import Array
 
 # From operands to the result's (value, error, largest magnitude on the way).
@@ -121,12 +122,18 @@ class BoundedArray(Enclosures, Methods, NDArrayOperatorsMixin):
         return total / (self.size // max(total.size, 1))
 
     def max(self, axis: Any = None, *, keepdims: bool = False, **other: Any) -> BoundedArray:
-        """As ndarray.max: 1-Lipschitz, and no rounding."""
+        """As ndarray.max: the largest error of those that may be the maximum, and no rounding."""
         refuse_options("max", other)
 
         def compute(a: Operand) -> tuple[Array, Array, Array]:
             value = a.value.max(axis=axis, keepdims=keepdims)
-            error = a.error.max(axis=axis, keepdims=keepdims)
+            if a.exact:
+                error = np.zeros(np.shape(value))
+            else:
+                reach = (a.error + OUTWARDS * np.abs(a.value)) * SLACK
+                least = (a.value - reach).max(axis=axis, keepdims=True)
+                candidates = ~(a.value + reach < least)
+                error = np.where(candidates, a.error, 0).max(axis=axis, keepdims=keepdims)
             return value, error, np.abs(value) + error
 
         result = self._evaluate(compute, self)
@@ -179,6 +186,8 @@ class BoundedArray(Enclosures, Methods, NDArrayOperatorsMixin):
             return self._continued_sum(ufunc, *operands)
         if ufunc is np.divide:
             return self._divide(*operands)
+        if ufunc is np.multiply and (operands[0].exact or operands[1].exact):
+            return self._scaled(*operands)
         if ufunc in rules.UFUNCS:
             return self._elementwise(rules.UFUNCS[ufunc], operands)
         if ufunc is np.matmul:
@@ -251,6 +260,17 @@ class BoundedArray(Enclosures, Methods, NDArrayOperatorsMixin):
 
         result = self._evaluate(compute, *operands)
         result.exact = not relative and all(x.exact for x in operands)
+        return result
+
+    def _scaled(self, a: BoundedArray, b: BoundedArray) -> BoundedArray:
+        """a · b, one of them exact: by 1 or −1 it is not rounded, so that ties stay ties."""
+        result = self._elementwise(rules.UFUNCS[np.multiply], [a, b])
+        for factor, other in ((a, b), (b, a)):
+            if factor.exact and (unit := np.abs(factor.value) == 1).any():
+                kept = unit & (np.abs(result.value) >= self.precision.smallest_normal)  # (2)
+                result.error = np.where(kept, other.error, result.error)
+                if result.smooth_error is not None:
+                    result._smooth_error = np.where(kept, other.smooth, result.smooth_error)
         return result
 
     def _matmul(self, a: BoundedArray, b: BoundedArray) -> BoundedArray:

@@ -48,6 +48,29 @@ def test_exact_operations_have_no_error() -> None:
         assert result.exact
 
 
+def test_products_by_plus_or_minus_one_are_not_rounded() -> None:
+    """So one-hot targets and signs leave ties ties; a subnormal product may still be flushed."""
+    x, signs = exact(X), np.array([1.0, -1.0, 1.0], np.float32)
+    assert not (signs * x).error.any()
+    assert not (x * -1).error.any()
+    inexact = x / 3
+    np.testing.assert_array_equal((inexact * signs).error, inexact.error)
+    tiny = exact([1e-40])
+    assert (tiny * 1).error >= tiny.value
+
+
+def test_a_maximum_errs_as_those_that_may_be_it() -> None:
+    """A large error of an element that is smaller for certain does not widen the maximum."""
+    x = exact([1.0, 3.0, 1e5]) - exact([0.0, 0.0, 1e5 + 7]) / 3 * 3
+    assert x.error[2] > 0
+    assert x.value[2] < 1
+    assert x.max().error == 0
+    x[1] = x[2]
+    assert x.max().error == 0
+    x[0] = x[2]
+    assert x.max().error == x.error[2]
+
+
 def test_dead_units_have_no_error_at_all() -> None:
     """Where a ReLU row is dead for certain, its outputs and gradients are exactly zero."""
     w, x = exact([[1.0, -1.0], [1.0, -1.0]]), exact([[1.0, 2.0], [3.0, 4.0]])
