@@ -11,7 +11,14 @@ import numpy as np
 
 from manual_backprop.catalogue import family, resolve
 from manual_backprop.optimizers.adam import *
-from manual_backprop.optimizers.base import Optimizer, State, Step, check_count, check_gradients
+from manual_backprop.optimizers.base import (
+    Optimizer,
+    Snapshot,
+    State,
+    Step,
+    check_count,
+    check_gradients,
+)
 from manual_backprop.optimizers.gradient_descent import *
 from manual_backprop.optimizers.gradient_descent import SGD
 from manual_backprop.typing import Array

@@ -67,7 +67,6 @@ class Adam(Moments):
         {},
         {"learning_rate": 0.05, "beta_1": 0.8, "beta_2": 0.9, "epsilon": 1e-3},
         {"learning_rate": 0.05, "beta_2": 0.9, "amsgrad": True},
-        {"learning_rate": 0.05, "beta_1": 0.0, "beta_2": 0.0},
     )
 
     amsgrad: bool = False

@@ -23,7 +23,7 @@ import copy
 import numbers
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -52,6 +52,13 @@ class State:
     names: tuple[str, ...]
     shapes: list[tuple[int, ...]]
     iterations: int = 0
+
+
+class Snapshot(NamedTuple):
+    """Weights and state at one time."""
+
+    weights: list[Array]
+    state: State
 
 
 @dataclass(frozen=True)

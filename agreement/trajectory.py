@@ -1,0 +1,188 @@
+r"""Optimizers, judged over many steps: the same gradients go into the manual code and into Keras.
+
+Two views, as of a backward pass. *Local*: each step alone, from the weights and slots that the
+witness itself stored before it, so that bounds cover one step. *End to end*: all steps from the
+start, with propagated bounds. Of a weight its change is judged: beside a large weight a wrong step
+would not be seen.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from agreement.bounded import BoundedArray, bounded
+from agreement.precision import precision_of
+from agreement.report import Report
+from agreement.verdicts import (
+    MANUAL,
+    Comparison,
+    TensorVerdict,
+    Verdict,
+    View,
+    judge_tensors,
+)
+from manual_backprop.optimizers import Optimizer, Snapshot, State
+from manual_backprop.trace import TensorName
+from manual_backprop.typing import Array
+from reference.modes import MODES
+
+Gradients = Sequence[Sequence[Array]]
+
+
+@dataclass
+class Trajectory:
+    """What every witness held before the first step and after each.
+
+    Attributes:
+        optimizer: the manual one. gradients: for each step one for each weight.
+        snapshots: by witness.
+    """
+
+    optimizer: Optimizer
+    gradients: Gradients
+    snapshots: Mapping[str, list[Snapshot]]
+
+
+def check_trajectory(
+    optimizer: Optimizer,
+    weights: Mapping[str, Array],
+    gradients: Gradients,
+    *,
+    against: Sequence[str] = ("keras",),
+    start: State | None = None,
+    end_to_end: bool = True,
+) -> Report:
+    """Judge an optimizer's weights and slots after every step; nothing given is changed.
+
+    Args:
+        weights: by name, in one dtype. gradients: for each step one for each weight.
+        against: Keras' modes. start: the state to begin with, if not the initial one.
+        end_to_end: whether to judge with propagated bounds as well.
+    """
+    # Imported here: what needs no framework must not load one.
+    import reference
+
+    arrays = list(weights.values())
+    state = copy.deepcopy(start or optimizer.initial_state(arrays, list(weights)))
+    begin = Snapshot([w.copy() for w in arrays], state)
+    snapshots = {MANUAL: run_manual(optimizer, begin, gradients)}
+    for name in against:
+        snapshots[name] = reference.run_optimizer(optimizer, begin, gradients, MODES[name])
+    return judge_trajectory(Trajectory(optimizer, gradients, snapshots), end_to_end=end_to_end)
+
+
+def run_manual(optimizer: Optimizer, start: Snapshot, gradients: Gradients) -> list[Snapshot]:
+    """The manual optimizer's own run, on copies of everything."""
+    now = copy.deepcopy(start)
+    found = [copy.deepcopy(now)]
+    for given in gradients:
+        with np.errstate(all="ignore"):  # an overflow is a verdict, not a warning
+            optimizer.step([g.copy() for g in given], now.weights, now.state)
+        found.append(copy.deepcopy(now))
+    return found
+
+
+def judge_trajectory(trajectory: Trajectory, *, end_to_end: bool = True) -> Report:
+    """Judge every step of every witness, locally and, if wanted, with propagated bounds."""
+    verdicts: list[TensorVerdict] = []
+    for witness, snapshots in trajectory.snapshots.items():
+        steps = zip(snapshots[:-1], snapshots[1:], trajectory.gradients, strict=True)
+        comparisons = []
+        for number, (before, after, given) in enumerate(steps, start=1):
+            expected = expected_step(trajectory.optimizer, before, given)
+            comparisons += list(_compare(number, before, after, expected))
+        verdicts += judge_tensors(comparisons, View.LOCAL, witness)
+    report = Report(verdicts, _required(verdicts))
+    if end_to_end:
+        propagated = _judge_propagated(trajectory)
+        report.verdicts += propagated
+        report.facts["sharp_end_to_end"] = share_of_evidence(propagated)
+    report.facts["sharp_local"] = share_of_evidence(verdicts)
+    return report
+
+
+def expected_step(optimizer: Optimizer, before: Snapshot, gradients: Sequence[Array]) -> Snapshot:
+    """What a correct step gives from a snapshot's own numbers, with bounds."""
+    now = _with_bounds(before)
+    _step(optimizer, now, gradients)
+    return now
+
+
+def _step(optimizer: Optimizer, now: Snapshot, gradients: Sequence[Array]) -> None:
+    """One step, in place, of error-carrying weights and state."""
+    precision = now.weights[0].precision
+    optimizer.step([bounded(g, precision) for g in gradients], now.weights, now.state)
+
+
+def _with_bounds(snapshot: Snapshot) -> Snapshot:
+    precision = precision_of(snapshot.weights[0].dtype)
+    state = snapshot.state
+    slots = [{name: bounded(x, precision) for name, x in own.items()} for own in state.slots]
+    shared = {name: bounded(x, precision) for name, x in state.shared.items()}
+    exact = State(slots, shared, state.names, state.shapes, state.iterations)
+    return Snapshot([bounded(w, precision) for w in snapshot.weights], exact)
+
+
+def _compare(
+    number: int, before: Snapshot, after: Snapshot, expected: Snapshot
+) -> Iterator[Comparison]:
+    """Every number after a step: what is shared, then for each weight its slots and itself."""
+    step = f"step {number}"
+    for name, wanted in expected.state.shared.items():
+        yield Comparison(TensorName(step, name), after.state.shared[name], wanted)
+    for index, weight in enumerate(expected.state.names):
+        for name, wanted in expected.state.slots[index].items():
+            found = after.state.slots[index][name]
+            yield Comparison(TensorName(step, f"{weight}.{name}"), found, wanted)
+        yield _change(
+            TensorName(step, weight),
+            before.weights[index],
+            after.weights[index],
+            expected.weights[index],
+        )
+
+
+def _change(name: TensorName, before: Array, after: Array, expected: BoundedArray) -> Comparison:
+    """What a step added to a weight; the difference is exact but for the centre's rounding."""
+    old = before.astype(np.float64)
+    with np.errstate(invalid="ignore"):
+        moved = expected.value - old
+        error = expected.error + 2.0**-52 * np.abs(moved)
+        smooth = expected.smooth_error
+        wanted = BoundedArray(moved, error, expected.precision, smooth_error=smooth)
+        return Comparison(name, after.astype(np.float64) - old, wanted)
+
+
+def _judge_propagated(trajectory: Trajectory) -> list[TensorVerdict]:
+    optimizer, snapshots = trajectory.optimizer, trajectory.snapshots
+    now = _with_bounds(next(iter(snapshots.values()))[0])
+    comparisons: dict[str, list[Comparison]] = {witness: [] for witness in snapshots}
+    for number, given in enumerate(trajectory.gradients, start=1):
+        _step(optimizer, now, given)
+        expected = copy.deepcopy(now)
+        for witness, held in snapshots.items():
+            before = held[number - 1]
+            comparisons[witness] += list(_compare(number, before, held[number], expected))
+    verdicts = []
+    for witness, compared in comparisons.items():
+        judged = judge_tensors(compared, View.END_TO_END, witness)
+        for verdict in [v for v in judged if v.verdict is Verdict.DISAGREE][1:]:
+            verdict.consequence = True
+        verdicts += judged
+    return verdicts
+
+
+def share_of_evidence(verdicts: Sequence[TensorVerdict]) -> float:
+    """The share of tensors in every element of which an error could have been seen."""
+    return sum(v.is_evidence for v in verdicts) / max(len(verdicts), 1)
+
+
+def _required(verdicts: Sequence[TensorVerdict]) -> frozenset[tuple[str, str]]:
+    return frozenset((v.witness, v.name) for v in verdicts)
+
+
+__all__ = ["Trajectory", "check_trajectory", "expected_step", "judge_trajectory", "run_manual"]

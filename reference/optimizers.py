@@ -1,0 +1,130 @@
+"""Keras' optimizer of the same class name, with the same arguments; its state read and set.
+
+Everything here runs with ``floatx`` set to the weights' dtype: Keras keeps learning rates in
+``floatx`` and evaluates schedules in it, whatever the weights' dtype is. And for float64 weights
+the arguments are NumPy's float64: Keras rounds Python's to float32 on the way, see
+``docs/findings.md``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from manual_backprop.optimizers import OPTIMIZERS, Optimizer, Snapshot, State
+from manual_backprop.optimizers.schedules import SCHEDULES, Schedule
+from manual_backprop.typing import Array
+from reference.frameworks import floatx, frameworks
+from reference.modes import Mode
+
+# Slots that Keras names otherwise: of the twin and the number of a weight.
+SLOTS: dict[str, Callable[[Any, int], Any]] = {}
+# What all weights share, of the twin.
+SHARED: dict[str, Callable[[Any], Any]] = {}
+
+
+def optimizer_twin(optimizer: Optimizer, dtype: str) -> Any:
+    """Keras' optimizer of the same class name, with the same arguments."""
+    _, keras = frameworks()
+    kind = _of_same_name(keras.optimizers, OPTIMIZERS, optimizer)
+    return kind(**{name: _twin_of(value, dtype) for name, value in optimizer.arguments.items()})
+
+
+def schedule_twin(schedule: Schedule, dtype: str) -> Any:
+    """Keras' schedule of the same class name, with the same arguments."""
+    _, keras = frameworks()
+    kind = _of_same_name(keras.optimizers.schedules, SCHEDULES, schedule)
+    return kind(**{name: _twin_of(value, dtype) for name, value in schedule.arguments.items()})
+
+
+def _twin_of(argument: Any, dtype: str) -> Any:
+    if isinstance(argument, Schedule):
+        return schedule_twin(argument, dtype)
+    if isinstance(argument, Optimizer):
+        return optimizer_twin(argument, dtype)
+    if isinstance(argument, tuple | list):
+        return [_twin_of(entry, dtype) for entry in argument]
+    return np.float64(argument) if isinstance(argument, float) and dtype == "float64" else argument
+
+
+def _of_same_name(room: Any, family: Any, member: Any) -> Any:
+    kind = family.get(member.name)
+    twin = None if kind is None else getattr(room, kind.__name__, None)
+    if twin is None:
+        raise TypeError(f"optimizer: {member.name!r} has no Keras twin.")
+    return twin
+
+
+class OptimizerTwin:
+    """A Keras optimizer with variables of its own, stepped on gradients that it is given.
+
+    Args:
+        optimizer: the manual optimizer. start: weights and state to begin with.
+        mode: eager, ``tf.function`` or XLA.
+    """
+
+    def __init__(self, optimizer: Optimizer, start: Snapshot, mode: Mode) -> None:
+        tf, keras = frameworks()
+        self.start = start
+        self.dtype = start.weights[0].dtype.name
+        with floatx(self.dtype):
+            self.twin = optimizer_twin(optimizer, self.dtype)
+            self.variables = [
+                keras.Variable(weight, dtype=self.dtype, name=name)
+                for weight, name in zip(start.weights, start.state.names, strict=True)
+            ]
+            self.twin.build(self.variables)
+        self._set(start)
+        self._apply = self._step
+        if mode.compiled:
+            self._apply = tf.function(self._step, jit_compile=mode.xla)
+
+    def _step(self, gradients: Sequence[Any]) -> None:
+        self.twin.apply(gradients, self.variables)
+
+    def step(self, gradients: Sequence[Array]) -> Snapshot:
+        """Apply one gradient for each weight; return what is there afterwards."""
+        tf, _ = frameworks()
+        with floatx(self.dtype):
+            self._apply([tf.constant(g) for g in gradients])
+        return self.snapshot()
+
+    @property
+    def _innermost(self) -> Any:
+        return getattr(self.twin, "inner_optimizer", self.twin)
+
+    def _slot(self, name: str, index: int) -> Any:
+        if name in SLOTS:
+            return SLOTS[name](self._innermost, index)
+        wanted = f"{self.variables[index].path.replace('/', '_')}_{name}"
+        return next(v for v in self.twin.variables if v.name == wanted)
+
+    def snapshot(self) -> Snapshot:
+        """The weights and the state, as copies."""
+        state = self.start.state
+        slots = [
+            {name: np.array(self._slot(name, index)) for name in slots}
+            for index, slots in enumerate(state.slots)
+        ]
+        shared = {name: np.array(SHARED[name](self.twin)) for name in state.shared}
+        iterations = int(self._innermost._iterations)
+        made = State(slots, shared, state.names, state.shapes, iterations)
+        return Snapshot([np.array(v) for v in self.variables], made)
+
+    def _set(self, snapshot: Snapshot) -> None:
+        for index, slots in enumerate(snapshot.state.slots):
+            for name, slot in slots.items():
+                self._slot(name, index).assign(slot)
+        for name, number in snapshot.state.shared.items():
+            SHARED[name](self.twin).assign(number)
+        self._innermost._iterations.assign(snapshot.state.iterations)
+
+
+def run_optimizer(
+    optimizer: Optimizer, start: Snapshot, gradients: Sequence[Sequence[Array]], mode: Mode
+) -> list[Snapshot]:
+    """What Keras holds before the first step and after each."""
+    twin = OptimizerTwin(optimizer, start, mode)
+    return [twin.snapshot(), *(twin.step(given) for given in gradients)]
