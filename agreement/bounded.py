@@ -215,7 +215,7 @@ class BoundedArray(Enclosures, Methods, NDArrayOperatorsMixin):
             return x
         if isinstance(x, Mask):
             return mask_as_numbers(x, self.precision)
-        if isinstance(x, int | float) and not isinstance(x, np.generic):
+        if isinstance(x, (int, float)) and not isinstance(x, np.generic):
             return _number(x, self.precision)  # takes the precision of what it meets
         return bounded(x, self.precision)
 
@@ -228,8 +228,7 @@ class BoundedArray(Enclosures, Methods, NDArrayOperatorsMixin):
         smooth = None
         with np.errstate(all="ignore"):
             value, error, m = compute(*operands)
-            largest = np.maximum.reduce(m, axis=None, initial=0.0)
-            limited = limited and bool(largest <= self.precision.largest)
+            limited = limited and _is_limited(m, self.precision)
             if not limited:
                 error = _without_bound(error, m, operands, self.precision)
             if kinked:
@@ -255,7 +254,7 @@ class BoundedArray(Enclosures, Methods, NDArrayOperatorsMixin):
             m = np.abs(value) + error
             if relative:
                 flushed = np.minimum(m, absolute) if is_flush else absolute  # (2)
-                error = error * SLACK + relative * m + flushed  # (1)
+                error = error * _SLACK + relative * m + flushed  # (1)
             return value, error, m
 
         result = self._evaluate(compute, *operands)
@@ -296,10 +295,10 @@ class BoundedArray(Enclosures, Methods, NDArrayOperatorsMixin):
                         error = m + m_x @ y.error
                 # cheap and large enough; |v| is for products that γ would underflow
                 m = np.abs(value) + m / gamma
-                if not np.maximum.reduce(m, axis=None, initial=0.0) <= precision.largest:
+                if not _is_limited(m, precision):
                     m = full_x @ full_y  # the sharp one
             flushed = np.minimum(m, terms * precision.smallest_normal)  # (2)
-            return value, error * SLACK + flushed, m
+            return value, error * _SLACK + flushed, m
 
         result = self._evaluate(compute, a, b)
         result.terms = terms
@@ -345,15 +344,28 @@ class _Smooth(NamedTuple):
     exact: bool
 
 
+# NumPy takes an array without axes more quickly than a Python number.
+_SLACK = np.array(SLACK)
+
+
 @cache
-def _rounding(function: str, precision: Precision) -> tuple[float, float, bool, float]:
+def _rounding(function: str, precision: Precision) -> tuple[Array, Array, bool, float]:
     """A function's relative and absolute rounding; whether the latter is only a flush to 0; and
     the relative rounding of its argument.
     """
     allowed = allowance(function, precision.dtype)
     absolute = allowed.absolute * precision.smallest_normal
     relative, argument = (x * precision.roundoff for x in (allowed.relative, allowed.argument))
-    return relative, absolute, allowed.absolute == 1, argument
+    return np.array(relative), np.array(absolute), allowed.absolute == 1, argument
+
+
+def _is_limited(m: Array, precision: Precision) -> bool:
+    """Whether every m is at most the precision's largest number."""
+    half = precision.largest / 2
+    flat = m.ravel()
+    if flat.dot(flat) < half * half:  # a quick test that nearly always suffices
+        return True
+    return bool(np.maximum.reduce(flat, initial=0.0) <= precision.largest)
 
 
 def blurred(x: BoundedArray, relative: float) -> BoundedArray:
@@ -386,12 +398,17 @@ def bounded(values: Any, precision: Precision) -> BoundedArray:
         raise unsupported(f"an operand of dtype {given.dtype}")
     value = np.array(given, dtype=np.float64)
     magnitude = np.abs(value)
-    usual = (magnitude >= precision.smallest_normal) & (magnitude <= precision.largest)
+    normal = magnitude >= precision.smallest_normal
     held = given.dtype == precision.dtype or np.can_cast(given.dtype, precision.dtype)
-    if held and (usual | (value == 0)).all():
-        return BoundedArray(value, np.zeros(value.shape), precision, exact=True)
-    finite = magnitude <= precision.largest
     with np.errstate(all="ignore"):
+        if (
+            held
+            and np.count_nonzero(normal) == np.count_nonzero(value)
+            and _is_limited(magnitude, precision)
+        ):
+            return BoundedArray(value, np.zeros(value.shape), precision, exact=True)
+        finite = magnitude <= precision.largest
+        usual = normal & finite
         rounding = np.abs(value - value.astype(precision.dtype))
     error = np.where(finite, np.where(usual, rounding, magnitude), np.inf)
     limited = bool(finite.all())
