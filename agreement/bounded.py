@@ -31,7 +31,7 @@ from agreement.complaints import callers_line, refuse_options, unsupported
 from agreement.enclosures import Enclosures
 from agreement.masks import Mask
 from agreement.methods import Methods, reduced, ufunc_method
-from agreement.precision import SLACK, Precision, precision_of
+from agreement.precision import SLACK, Precision, is_float, precision_of
 from agreement.rules import Operand, Primitive
 from agreement.rules.operand import OUTWARDS
 from manual_backprop.typing import Array
@@ -311,7 +311,7 @@ class BoundedArray(Enclosures, Methods, NDArrayOperatorsMixin):
         if a.divisor is not None:
             result.divisor = product = a.divisor * b
             magnitude = np.abs(product.value)
-            lost = ~(magnitude - product.error >= self.precision.smallest_normal)
+            lost = ~(magnitude - product.error >= self.precision.smallest_relative)
             lost |= ~(magnitude + product.error <= self.precision.largest)
             if lost.any():
                 result.error = np.where(lost, np.inf, result.error)
@@ -394,7 +394,7 @@ def bounded(values: Any, precision: Precision) -> BoundedArray:
     may count as zero, so e = |v|; infinite ones and NaN have no bound.
     """
     given = np.asarray(values)
-    if given.dtype.kind not in "biuf":
+    if given.dtype.kind not in "biu" and not is_float(given.dtype):
         raise unsupported(f"an operand of dtype {given.dtype}")
     value = np.array(given, dtype=np.float64)
     magnitude = np.abs(value)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
 from agreement.complaints import refuse_options, unsupported
+from agreement.precision import is_float
 from agreement.rearrangements import is_carrying
 
 # -- choices --------------------------------------------------------------------------------
@@ -246,7 +247,7 @@ def _of_nonzero(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def _filled(number: float | None) -> Callable[..., Any]:
     def like(found: Any, a: Any, fill_value: Any = 0.0, dtype: Any = None, **options: Any) -> Any:
-        if dtype is not None and np.dtype(dtype).kind != "f":
+        if dtype is not None and not is_float(dtype):
             options["dtype"] = dtype
         refuse_options("np.*_like", options)
         fill = fill_value if number is None else number

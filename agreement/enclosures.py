@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from agreement.complaints import callers_line
-from agreement.precision import Precision
+from agreement.precision import Precision, is_float
 from manual_backprop.typing import Array
 
 Move: TypeAlias = Callable[[Array], Array]
@@ -175,7 +175,7 @@ class Enclosures:
 
     def astype(self, dtype: DTypeLike, copy: bool = True) -> Self:
         """A copy in the working precision: narrowing on the way earns no wider bound."""
-        if np.dtype(dtype).kind != "f":
+        if not is_float(dtype):
             raise TypeError(f"{callers_line()}: astype({dtype}) would lose the error bound.")
         return self.copy()
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from agreement.complaints import unsupported
+from agreement.precision import is_float
 from agreement.rearrangements import is_carrying
 
 
@@ -76,7 +77,7 @@ def reduced(array: Any, name: str, axis: Any, keepdims: bool, options: dict[str,
     divides by the number of elements that it takes in.
     """
     given = {key: x for key, x in options.items() if x is not None and key != "dtype"}
-    if np.dtype(options.get("dtype") or float).kind != "f":
+    if not is_float(options.get("dtype") or float):
         given["dtype"] = options["dtype"]
     where = given.pop("where", True)
     if given:

@@ -1,4 +1,9 @@
-"""The working precision that a bound speaks of: unit roundoff, underflow and overflow."""
+"""The working precision that a bound speaks of: unit roundoff, underflow and overflow.
+
+Half types are computed in float32 and rounded, by NumPy and by TensorFlow on CPU. So subnormal
+numbers of float16, which are normal in float32, are never flushed to zero; those of bfloat16,
+whose exponents are float32's, are.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +20,9 @@ CENTRE_ROUNDOFF = 2.0**-53
 SLACK = 1 + 8 * CENTRE_ROUNDOFF
 # Rounding on the way can carry a number that is a little below the largest over it.
 HEADROOM = 1 - 2.0**-10
+# What NumPy does not know: the distance from 1 to the next number, the smallest normal number and
+# the largest.
+FORMATS = {"bfloat16": (2.0**-7, 2.0**-126, (2 - 2.0**-7) * 2.0**127)}
 # The growth of more roundings than 1/u: no bound, but a number, so that 0 times it is 0.
 UNLIMITED = 2.0**512
 
@@ -26,13 +34,16 @@ class Precision:
     Attributes:
         dtype: the NumPy dtype of the numbers that are judged.
         roundoff: the format's unit roundoff u plus the centre's.
-        smallest_normal: results below it may be flushed to zero or kept.
+        smallest_normal: results below it may be flushed to zero or kept. In float16 that is the
+            smallest number of all.
+        smallest_relative: results below it are rounded by an absolute amount, flushed or not.
         largest: the largest finite number, less some headroom for rounding.
     """
 
     dtype: np.dtype[Any]
     roundoff: float
     smallest_normal: float
+    smallest_relative: float
     largest: float
 
     def gamma(self, operations: int) -> float:
@@ -43,12 +54,23 @@ class Precision:
 
 @cache
 def precision_of(dtype: DTypeLike) -> Precision:
-    """The :class:`Precision` of a NumPy float dtype."""
+    """The :class:`Precision` of a NumPy float dtype, or of bfloat16."""
     resolved = np.dtype(dtype).newbyteorder("=")
-    info = np.finfo(resolved)
+    if resolved.name in FORMATS:
+        eps, smallest, largest = FORMATS[resolved.name]
+    else:
+        info = np.finfo(resolved)
+        eps, smallest, largest = float(info.eps), float(info.smallest_normal), float(info.max)
     return Precision(
         dtype=resolved,
-        roundoff=float(info.eps) / 2 + CENTRE_ROUNDOFF,
-        smallest_normal=float(info.smallest_normal),
-        largest=float(info.max) * HEADROOM,
+        roundoff=eps / 2 + CENTRE_ROUNDOFF,
+        smallest_normal=smallest * eps if resolved == np.float16 else smallest,
+        smallest_relative=smallest,
+        largest=largest * min(HEADROOM, 1 - eps),
     )
+
+
+def is_float(dtype: DTypeLike) -> bool:
+    """Whether numbers of a dtype are of a floating-point format: to NumPy, bfloat16's are not."""
+    resolved = np.dtype(dtype)
+    return resolved.kind == "f" or resolved.name in FORMATS

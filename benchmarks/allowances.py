@@ -27,6 +27,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
 import keras
+import ml_dtypes
 import tensorflow as tf
 from rich.console import Console
 from rich.table import Table
@@ -138,9 +139,11 @@ class Measurement:
         self, call: str, x: tuple[Floats, ...], truth: Floats, result: Floats, derived: Floats
     ) -> None:
         """Take in the results of one call, or of many calls of one kind."""
-        info = np.finfo(result.dtype)
+        info = ml_dtypes.finfo(result.dtype)
         u, tiny, top = float(info.eps) / 2, float(info.smallest_normal), float(info.max)
-        size, error = np.abs(truth), np.abs(result.astype(truth.dtype) - truth)
+        result = result.astype(truth.dtype)
+        x = tuple(a.astype(truth.dtype) for a in x)
+        size, error = np.abs(truth), np.abs(result - truth)
         low = size < tiny * (1 + EDGE * u)
         normal = ~low & (size <= top * (1 - EDGE * u))
         ratio = np.maximum(error - tiny - derived, 0) / (u * size)
@@ -177,7 +180,12 @@ def text(x: tuple[Floats, ...], index: np.intp) -> str:
 
 def sample(row: Row, dtype: Float, points: int) -> tuple[Floats, ...]:
     """Stratified bit patterns of the zones and of all numbers, powers of 2, thresholds, ±0, ±∞."""
-    info, rng = np.finfo(dtype), np.random.default_rng(0)
+    rng = np.random.default_rng(0)
+    if np.dtype(dtype).itemsize == 2:  # all numbers that there are
+        every = np.arange(2**16, dtype=np.uint16).view(dtype)
+        x = rng.permutation(every[~np.isnan(every)])
+        return (x, *(rng.permutation(x) for _ in range(1, row.arity)))
+    info = np.finfo(dtype)
     bits: type[Any] = np.uint32 if dtype is np.float32 else np.uint64
     least, tiny, top = (float(v) for v in (info.smallest_subnormal, info.tiny, info.max))
     names: dict[Any, float] = {"tiny": tiny, "max": top, "limit": 1.25 * math.log(top)}
@@ -223,10 +231,10 @@ def libraries(row: Row, dtype: Float) -> Iterator[tuple[str, Function]]:
 def measure(row: Row, dtype: Float, points: int, calls: int) -> Iterator[Measurement]:
     """Every library on one large vector and on many small shapes; NumPy also with a stride."""
     x = sample(row, dtype, points)
-    wide = [a.astype(np.float64 if dtype is np.float32 else np.longdouble) for a in x]
+    wide = [a.astype(np.longdouble if dtype is np.float64 else np.float64) for a in x]
     truth, derived = row.truth(*wide), np.zeros(len(x[0]))
-    if row.argument:
-        off = 1 + row.argument * float(np.finfo(dtype).eps) / 2
+    if row.argument and np.dtype(dtype).itemsize > 2:  # half types round a float32 result
+        off = 1 + row.argument * float(ml_dtypes.finfo(dtype).eps) / 2
         moved = np.maximum(
             np.abs(row.truth(wide[0] * off) - truth), np.abs(row.truth(wide[0] / off) - truth)
         )
@@ -275,6 +283,8 @@ def main() -> None:
         for row in (row for row in ROWS if not options.only or row.name in options.only):
             found += measure(row, np.float32, options.points, options.calls)
             found += measure(row, np.float64, options.points // 8, options.calls)
+            for half in (np.float16, ml_dtypes.bfloat16):
+                found += measure(row, half, 2**16, options.calls)
     if options.json:
         print(json.dumps([asdict(m) for m in found], indent=2, ensure_ascii=False))
     else:

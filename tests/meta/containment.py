@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
+import ml_dtypes
 import numpy as np
 from composed_operations import COMPOSED
 
@@ -23,6 +24,7 @@ from manual_backprop.typing import Array
 Operation: TypeAlias = Callable[[Any, Any, Any, Any], Any]
 
 DTYPES = ("float32", "float64")
+HALVES = ("float16", ml_dtypes.bfloat16.__name__)  # NumPy knows the name once it is imported
 SPECIALS = (0.0, -0.0, 1.0, -1.0, 0.5, 1 / 3, 2.0, -3.0, 1e-30, -1e-30, 1e30, 1e-38, 89.0, -104.0)
 HOSTILE = (*SPECIALS, 1e-41, -1e-45, 1e-310, 3e38, -1e300, np.inf, -np.inf, np.nan)
 

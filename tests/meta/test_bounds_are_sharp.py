@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import pytest
 
 from agreement.bounded import bounded
 from agreement.precision import precision_of
 
+HALF = precision_of(np.float16)
+BRAIN = precision_of(ml_dtypes.bfloat16)
 SINGLE = precision_of(np.float32)
 DOUBLE = precision_of(np.float64)
 X = [[1.0, -2.0, 3.0], [0.5, 0.0, -1.5]]
@@ -19,7 +22,7 @@ def exact(values: Any) -> Any:
     return bounded(np.asarray(values, np.float32), SINGLE)
 
 
-@pytest.mark.parametrize("precision", [SINGLE, DOUBLE], ids=["float32", "float64"])
+@pytest.mark.parametrize("precision", [HALF, BRAIN, SINGLE, DOUBLE], ids=lambda p: p.dtype.name)
 @pytest.mark.parametrize("terms", [1, 7, 300])
 def test_bounds_of_sums_are_no_wider_than_the_theory(precision: Any, terms: int) -> None:
     """On exact numbers: at most 1.01 γ_n |A||B| for products, γ_{n−1} Σ|x| for sums."""
@@ -93,3 +96,28 @@ def test_scalars_and_empty_arrays_go_through(shape: tuple[int, ...]) -> None:
     if len(shape) == 2:
         assert (x.T @ x).shape == shape[1:] * 2
         assert not (x.T @ x).error.any() or x.size
+
+
+@pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16, np.float32, np.float64])
+def test_a_precision_is_that_of_its_format(dtype: Any) -> None:
+    """Unit roundoff, underflow and overflow, as ml_dtypes knows them of every format."""
+    precision, info = precision_of(dtype), ml_dtypes.finfo(dtype)
+    assert 0 <= precision.roundoff - float(info.eps) / 2 <= 2.0**-53
+    assert precision.smallest_relative == float(info.smallest_normal)
+    assert float(info.max) * (1 - 2 * float(info.eps) - 2.0**-9) < precision.largest
+    assert precision.largest < float(info.max)
+    keeps_subnormal = dtype == np.float16
+    smallest = info.smallest_subnormal if keeps_subnormal else info.smallest_normal
+    assert precision.smallest_normal == float(smallest)
+
+
+@pytest.mark.parametrize("precision", [HALF, BRAIN], ids=lambda p: p.dtype.name)
+def test_functions_of_half_types_are_float32_results_rounded_once(precision: Any) -> None:
+    """exp, log and tanh of exact halves have little more than the error of one rounding."""
+    x = bounded(np.linspace(0.5, 5, 40).astype(precision.dtype), precision)
+    for function in (np.exp, np.log, np.tanh, np.sqrt):
+        result = function(x)
+        assert (
+            result.error
+            <= 1.02 * precision.roundoff * np.abs(result.value) + precision.smallest_normal
+        ).all()

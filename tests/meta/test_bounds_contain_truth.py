@@ -12,6 +12,7 @@ import pytest
 from containment import (
     DTYPES,
     ELEMENTWISE,
+    HALVES,
     OPERATIONS,
     Carrying,
     draw_interval,
@@ -31,7 +32,7 @@ PROGRAMS = st.lists(st.sampled_from(sorted(OPERATIONS)), min_size=1, max_size=8)
 SHAPES = st.tuples(st.integers(2, 5), st.integers(2, 6))
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", [*DTYPES, *HALVES])
 @pytest.mark.parametrize("name", sorted(OPERATIONS))
 @given(seed=seeds())
 def test_each_operation_contains_every_evaluation(name: str, dtype: str, seed: int) -> None:
@@ -39,7 +40,7 @@ def test_each_operation_contains_every_evaluation(name: str, dtype: str, seed: i
     assert not violation([name], dtype, seed)
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", [*DTYPES, *HALVES])
 @given(names=PROGRAMS, shape=SHAPES, first_seed=seeds())
 def test_random_programs_contain_every_evaluation(
     dtype: str, names: list[str], shape: tuple[int, int], first_seed: int
