@@ -10,6 +10,8 @@ import numpy as np
 from agreement.bounded import BoundedArray
 from agreement.complaints import unsupported
 from agreement.masks import Mask
+from agreement.precision import SLACK
+from manual_backprop.special import FUNCTIONS
 
 
 def call(ufunc: np.ufunc, found: BoundedArray, inputs: tuple[Any, ...]) -> Any:
@@ -67,9 +69,32 @@ def _logical(ufunc: np.ufunc) -> Callable[..., Any]:
     return lambda *operands: ufunc(*(x != 0 for x in operands))
 
 
-def _logaddexp(a: BoundedArray, b: BoundedArray) -> Any:
-    """log(eᵃ + eᵇ) = max(a, b) + log(1 + e^−|a−b|)."""
-    return np.maximum(a, b) + (-abs(a - b)).special("softplus")
+def _logaddexp(a: BoundedArray, b: BoundedArray) -> BoundedArray:
+    """log(eᵃ + eᵇ) = max(a, b) + log(1 + e^−|a−b|), rounded as that is for exact operands.
+
+    With w = σ(a − b), the operands' errors move it by log(w e^{e_a} + (1 − w) e^{e_b}) at most: by
+    a mean of the two, so that a chain of such sums adds errors up. They move the rounding too, by
+    less than 8 u for each of their units: |d| changes by e_a + e_b, and with it |d| σ(−|d|), 12
+    times softplus(−|d|) and the sum itself.
+    """
+    one, other = (BoundedArray(x.value, np.zeros(x.shape), x.precision, exact=True) for x in (a, b))
+    result: BoundedArray = np.maximum(one, other) + (-abs(one - other)).special("softplus")
+    if a.exact and b.exact:
+        return result
+    weights = FUNCTIONS["sigmoid"](a.value - b.value), FUNCTIONS["sigmoid"](b.value - a.value)
+
+    def moved(errors: tuple[Any, Any]) -> Any:
+        parts = [w * np.expm1(e) for w, e in zip(weights, errors, strict=True)]
+        mean = np.fmin(np.log1p(parts[0] + parts[1]), np.maximum(*errors))
+        return result.error + mean * SLACK + 8 * a.precision.roundoff * (errors[0] + errors[1])
+
+    with np.errstate(all="ignore"):
+        error = moved((a.error, b.error))
+        smooth = None
+        if a.smooth_error is not None or b.smooth_error is not None:
+            smooth = np.minimum(moved((a.smooth, b.smooth)), error)
+    limited = result.limited and bool(np.isfinite(error).all())
+    return BoundedArray(result.value, error, a.precision, smooth_error=smooth, limited=limited)
 
 
 COMPOSED: dict[np.ufunc, Callable[..., Any]] = {

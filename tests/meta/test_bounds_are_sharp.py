@@ -74,6 +74,18 @@ def test_a_maximum_errs_as_those_that_may_be_it() -> None:
     assert x.max().error == x.error[2]
 
 
+@pytest.mark.parametrize("precision", [SINGLE, DOUBLE], ids=["float32", "float64"])
+def test_a_chain_of_sums_of_exponentials_adds_errors_up(precision: Any) -> None:
+    """log(eᵃ + eᵇ) moves by a mean of its operands' errors: n steps cost n roundings, not 2ⁿ."""
+    steps = 50
+    x = bounded(np.linspace(-1, 1, 6).astype(precision.dtype), precision) / 3
+    first = x.error.max()
+    for _ in range(steps):
+        x = np.logaddexp(x, np.roll(x, 1)) - 0.75
+    per_step = 20 * precision.roundoff
+    assert (x.error <= first + steps * per_step).all()
+
+
 def test_dead_units_have_no_error_at_all() -> None:
     """Where a ReLU row is dead for certain, its outputs and gradients are exactly zero."""
     w, x = exact([[1.0, -1.0], [1.0, -1.0]]), exact([[1.0, 2.0], [3.0, 4.0]])
