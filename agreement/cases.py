@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from manual_backprop import NaiveDense, NaiveSequential, losses
-from manual_backprop.activations import ACTIVATIONS
+from manual_backprop import NaiveDense, NaiveSequential, activations, losses
+from manual_backprop.activations import ACTIVATIONS, Activation
 from manual_backprop.losses import LOSSES, CrossEntropy, Loss
 from manual_backprop.typing import Array
 
@@ -138,6 +138,12 @@ def draw_case(seed: int, index: int, dtype: str, *, compiled_structures: int = 0
     return case
 
 
+def units_for(activation: str | Activation, outputs: int) -> int:
+    """How many units a layer with that activation needs for so many outputs."""
+    twice = 2 * outputs
+    return twice if activations.get(activation).output_size(twice) == outputs else outputs
+
+
 def build_case(
     structure: Structure,
     sizes: tuple[int, ...],
@@ -162,7 +168,7 @@ def build_case(
     layers = [
         NaiveDense(
             sizes[i],
-            sizes[i + 1],
+            units_for(structure.activations[i], sizes[i + 1]),
             structure.activations[i],
             use_bias=structure.biases[i],
             kernel_initializer=initialize,

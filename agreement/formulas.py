@@ -8,12 +8,14 @@ run is always judged by its own formula.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
 from agreement.bounded import BoundedArray
+from manual_backprop import special
 from manual_backprop.activations import Activation
 from manual_backprop.typing import Array
 
@@ -39,7 +41,118 @@ class Formula(NamedTuple):
     slope: Extra = none
 
 
-FORMULAS: dict[str, Formula] = {}
+def _hypotenuse(x: Array, arguments: Mapping[str, Any]) -> Array:
+    """√(x² + b), at most."""
+    return np.abs(x) + math.sqrt(arguments["b"])
+
+
+def _constant(number: float) -> Extra:
+    """The same everywhere."""
+    return lambda x, arguments: np.full_like(x, number)
+
+
+def _below_0(extra: Extra) -> Extra:
+    """The extra of x < 0, and nothing elsewhere."""
+    return lambda x, arguments: np.where(x < 0, extra(x, arguments), 0.0)
+
+
+# Where sigmoid, and tanh of softplus, have long become exactly 1, in float64 as well.
+SATURATED = 40.0
+
+
+def _silu_value(x: Array, arguments: Mapping[str, Any]) -> Array:
+    return np.where((x < -86.6) & (x > -88.0), 4e-31 * np.abs(x), 0.0)
+
+
+def _silu_slope(x: Array, arguments: Mapping[str, Any]) -> Array:
+    return np.where(x < SATURATED, 14 * np.abs(x) * special.sigmoid(x), 0.0)
+
+
+def _mish_slope(x: Array, arguments: Mapping[str, Any]) -> Array:
+    tanh = np.tanh(special.softplus(x))
+    return np.where(x < SATURATED, 26 * np.abs(x) * special.sigmoid(x) * tanh * tanh, 0.0)
+
+
+# Where tanh a has long become exactly ±1. What is left of the function farther out is less than
+# 1e-60, and a formula with 1 + tanh a may lose it: so much more than that, in any u.
+GELU_SATURATED, GELU_LOST = 12.0, 1e-30
+
+
+def _gelu_value(x: Array, arguments: Mapping[str, Any]) -> Array:
+    if not arguments["approximate"]:
+        return np.zeros_like(x)
+    return np.where(np.abs(x) < GELU_SATURATED, 10 * np.abs(x), GELU_LOST)
+
+
+def _gelu_slope(x: Array, arguments: Mapping[str, Any]) -> Array:
+    if not arguments["approximate"]:
+        return np.zeros_like(x)
+    slope = 0.8 * (1 + 0.134145 * np.square(x))  # a′
+    return np.where(np.abs(x) < GELU_SATURATED, 10 + 14 * np.abs(x) * slope, GELU_LOST)
+
+
+def _sparsemax_value(x: Array, arguments: Mapping[str, Any]) -> Array:
+    largest = np.abs(x).max(axis=arguments["axis"], keepdims=True)
+    return np.broadcast_to(3 * (largest + 1), x.shape)
+
+
+FORMULAS: dict[str, Formula] = {
+    "celu": Formula(
+        why="""The tape multiplies by α, then by e^(x/α), then divides by α: three roundings more
+        than e^(x/α), the last of which may be a product with 1/α, 3 u.""",
+        slope=_below_0(lambda x, arguments: 6 * np.exp(x / arguments["alpha"])),
+    ),
+    "elu": Formula(
+        why="""Eager mode computes α (eˣ − 1) from a rounded eˣ, 8 u eˣ, and rounds the difference,
+        u. All modes compute α eˣ as α (y + 1) from that y, and round the sum, u eˣ.""",
+        value=_below_0(lambda x, arguments: abs(arguments["alpha"]) * (8 * np.exp(x) + 1)),
+        slope=_below_0(lambda x, arguments: abs(arguments["alpha"]) * (9 * np.exp(x) + 2)),
+    ),
+    "gelu": Formula(
+        why="""The approximation is x (1 + tanh a) / 2: tanh errs by 9 to 12 u, the sum by u, and a
+        by the 5 u of x³, which tanh passes on as 5 u a (1 − tanh² a) < 3 u; times |x| / 2, rounded
+        up. The slope adds x (1 − tanh² a) a′ / 2, where 1 − tanh² a errs by 26 u.""",
+        value=_gelu_value,
+        slope=_gelu_slope,
+    ),
+    "mish": Formula(
+        why="""With w = tanh s the tape has x (1 − w²) s′, where 1 − w² errs by 24 u w² and twice
+        by u.""",
+        slope=_mish_slope,
+    ),
+    "selu": Formula(
+        why="As elu, with λα = 1.7581 for α.",
+        value=_below_0(lambda x, arguments: 1.7581 * (8 * np.exp(x) + 1)),
+        slope=_below_0(lambda x, arguments: 1.7581 * (9 * np.exp(x) + 2)),
+    ),
+    "silu": Formula(
+        why="""The slope is σ (1 + x (1 − σ)), where 1 − σ errs by 12 u σ and u, for σ(−x), and the
+        rest rounds once more. Graph mode fuses x σ(x) into a kernel that takes σ for 0 below twice
+        float32's smallest normal number, 2.4e-38 or 4e-31 u, from x = −86.64 on; the usual flush
+        to 0 covers that from −87.34 on.""",
+        value=_silu_value,
+        slope=_silu_slope,
+    ),
+    "sparsemax": Formula(
+        why="""The largest number is not subtracted first: sums, quotients and differences round at
+        the size of the largest number of the row.""",
+        value=_sparsemax_value,
+    ),
+    "tanh_shrink": Formula(
+        why="""The slope is 1 − (1 − tanh²) from two paths of the tape: three roundings of numbers
+        up to 1.""",
+        slope=_constant(4.0),
+    ),
+    "squareplus": Formula(
+        why="""(x + r) / 2 with r = √(x² + b), which cancels for x < 0. Roundings of the square, of
+        the sum and of the root move r by 2 u r; with that of x + r, at most 2 r in magnitude, y
+        moves by 2 u r. The derivative, ½ + (½ / (2 r)) 2 x, moves by |x| / (2 r) < ½ times the
+        rounding of r, of a division that may be a product with 1/r (3 u) and of a product (u),
+        6 u together, and by u for the sum: 4 u.""",
+        value=lambda x, arguments: 2 * _hypotenuse(x, arguments),
+        slope=lambda x, arguments: np.full_like(x, 4.0),
+    ),
+}
 
 
 class OtherFormula(Activation):
