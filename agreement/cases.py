@@ -28,6 +28,8 @@ SPECIAL_NUMBERS = np.array(
     [0.0, -0.0, 1.0, -1.0, 1e-7, -1e-7, 1e-30, -1e-30, 1e-40, 1e-45, 1e4, -1e4, 1e10, -1e10, 1e30]
 )
 SCALES = np.array([1e-30, 1e-12, 1e-6, 1e-3, 10, 100, 1e3, 1e6, 1e12, 1e25])
+# Losses of what dense layers predict, (batch, outputs); a loss of sequences is checked alone.
+NETWORK_LOSSES = {name: kind for name, kind in LOSSES.items() if kind.predictions != "frames"}
 
 
 class Kind(StrEnum):
@@ -88,7 +90,7 @@ def structures(count: int = 48, seed: int = 0) -> tuple[Structure, ...]:
     generator = np.random.default_rng(seed)
     names = list(ACTIVATIONS)
     endings: list[tuple[str | None, str, str]] = []
-    for name, loss in LOSSES.items():
+    for name, loss in NETWORK_LOSSES.items():
         if issubclass(loss, CrossEntropy):
             endings += [("softmax", name, "fused"), ("softmax", name, "probabilities")]
             endings += [("sigmoid", name, "probabilities")]  # off the simplex
@@ -193,7 +195,7 @@ def _draw_targets(
 ) -> Array:
     loss = structure.make_loss()
     labels: Any = generator.integers(0, outputs, batch)
-    if not isinstance(loss, CrossEntropy) and generator.random() < 0.7:
+    if loss.labels in ("numbers", "counts") and generator.random() < 0.7:
         labels = draw(batch, outputs)
     return loss.prepare(labels, np.broadcast_to(np.zeros((), dtype), (batch, outputs)))
 

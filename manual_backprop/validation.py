@@ -175,7 +175,7 @@ def as_distributions(labels: Array, samples: int, classes: int, dtype: np.dtype[
 
 
 def as_targets(labels: Array, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-    """Return regression targets of the predictions' shape (samples, outputs).
+    """Return regression targets of the predictions' shape, (samples, outputs) or of any rank.
 
     Class indices of shape (samples,) become one-hot rows where outputs > 1, and a column
     where outputs = 1 (then any finite numbers are welcome).
@@ -183,8 +183,9 @@ def as_targets(labels: Array, shape: tuple[int, ...], dtype: np.dtype[Any]) -> A
     if is_foreign(labels):
         return labels
     array = as_numbers("labels", labels)
-    samples, outputs = shape
-    if array.shape == (samples,):
+    samples = shape[0]
+    if len(shape) == 2 and array.shape == (samples,):
+        outputs = shape[1]
         if outputs > 1:
             return np.eye(outputs, dtype=dtype)[as_class_indices(array, samples, outputs)]
         array = array.reshape(samples, 1)
@@ -194,3 +195,68 @@ def as_targets(labels: Array, shape: tuple[int, ...], dtype: np.dtype[Any]) -> A
             f"or ({samples},) class indices."
         )
     return as_finite("labels", array, dtype)
+
+
+def as_identities(labels: object, samples: int) -> Array:
+    """Return one whole number for each sample, of any size, as int64 of shape (samples,)."""
+    array = as_numbers("labels", labels)
+    if array.shape not in ((samples,), (samples, 1)):
+        raise ValueError(
+            f"labels: has shape {array.shape}, expected ({samples},): a whole number for each of "
+            f"the {samples} samples, the same for samples of one class."
+        )
+    return _as_whole_numbers(array.reshape(samples))
+
+
+def as_transcripts(labels: object, shape: tuple[int, ...]) -> Array:
+    """Return labels of sequences, padded with 0, as int64 of shape (samples, longest).
+
+    Args:
+        labels: classes from 1, those of one sample in a row; as many zeros as needed after them.
+        shape: of the predictions, (samples, frames, classes).
+    """
+    if len(shape) != 3:
+        raise ValueError(
+            f"predictions: has shape {shape}, expected (samples, frames, classes): "
+            f"this loss is one of sequences."
+        )
+    samples, frames, classes = shape
+    array = as_numbers("labels", labels)
+    if array.ndim != 2 or len(array) != samples:
+        raise ValueError(
+            f"labels: has shape {array.shape}, expected ({samples}, longest): a row of classes "
+            f"for each of the {samples} samples, padded with 0."
+        )
+    array = _as_whole_numbers(array)
+    if (array < 0).any() or (array >= classes).any():
+        raise ValueError(
+            f"labels: expected classes from 1 to {classes - 1}, padded with 0, the blank; "
+            f"got {array.min()} to {array.max()}."
+        )
+    spelt = array != 0
+    if (~spelt[:, :-1] & spelt[:, 1:]).any():
+        row = int(np.flatnonzero((~spelt[:, :-1] & spelt[:, 1:]).any(axis=1))[0])
+        raise ValueError(
+            f"labels: row {row}, {array[row].tolist()}, has a 0 before its end; 0 is the blank "
+            f"and only pads: number the classes from 1."
+        )
+    # A blank has to stand between two equal labels.
+    repeats = ((array[:, 1:] == array[:, :-1]) & spelt[:, 1:]).sum(axis=1)
+    needed = spelt.sum(axis=1) + repeats
+    if (needed > frames).any():
+        row = int(np.argmax(needed > frames))
+        raise ValueError(
+            f"labels: row {row}, {array[row].tolist()}, needs {needed[row]} frames, a blank "
+            f"between equal neighbours included, but there are {frames}; no path spells it."
+        )
+    return array
+
+
+def _as_whole_numbers(array: Array) -> Array:
+    wrong = ~(np.isfinite(array) & (array == np.floor(array)))
+    if wrong.any():
+        where = tuple(int(i) for i in np.argwhere(wrong)[0])
+        raise ValueError(
+            f"labels: {array[where]} at {list(where)} is not a whole number; expected classes."
+        )
+    return array.astype(np.int64)

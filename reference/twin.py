@@ -148,7 +148,7 @@ class OpenTwin(Program):
 def label_signature(loss: Loss, dtype: str) -> Any:
     """The tensor specification of prepared labels: indices as a column, or rows."""
     tf, _ = frameworks()
-    indices = loss.name.startswith("sparse")
+    indices = loss.labels == "classes"
     return tf.TensorSpec([None, 1], "int64") if indices else tf.TensorSpec([None, None], dtype)
 
 

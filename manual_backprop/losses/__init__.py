@@ -8,7 +8,11 @@ from __future__ import annotations
 from manual_backprop.catalogue import family, resolve
 from manual_backprop.losses.base import EPSILON, PATHS, REDUCTIONS, CrossEntropy, Loss
 from manual_backprop.losses.crossentropy import *
+from manual_backprop.losses.margin import *
+from manual_backprop.losses.overlap import *
 from manual_backprop.losses.regression import *
+from manual_backprop.losses.sequence import *
+from manual_backprop.losses.similarity import *
 
 LOSSES = family(Loss, globals())
 
