@@ -9,6 +9,7 @@ would not be seen.
 from __future__ import annotations
 
 import copy
+import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -25,7 +26,7 @@ from agreement.verdicts import (
     View,
     judge_tensors,
 )
-from manual_backprop.optimizers import Optimizer, Snapshot, State
+from manual_backprop.optimizers import LossScaleOptimizer, Optimizer, Snapshot, State
 from manual_backprop.trace import TensorName
 from manual_backprop.typing import Array
 from reference.modes import MODES
@@ -115,7 +116,12 @@ def expected_step(optimizer: Optimizer, before: Snapshot, gradients: Sequence[Ar
 def _step(optimizer: Optimizer, now: Snapshot, gradients: Sequence[Array]) -> None:
     """One step, in place, of error-carrying weights and state."""
     precision = now.weights[0].precision
-    optimizer.step([bounded(g, precision) for g in gradients], now.weights, now.state)
+    subject = copy.copy(optimizer)
+    if isinstance(subject, LossScaleOptimizer):
+        # Whether a gradient is finite is asked of itself: with an error, nothing infinite is.
+        decided = subject.all_finite(gradients)
+        vars(subject)["all_finite"] = lambda _: decided
+    subject.step([bounded(g, precision) for g in gradients], now.weights, now.state)
 
 
 def _with_bounds(snapshot: Snapshot) -> Snapshot:
@@ -123,8 +129,8 @@ def _with_bounds(snapshot: Snapshot) -> Snapshot:
     state = snapshot.state
     slots = [{name: bounded(x, precision) for name, x in own.items()} for own in state.slots]
     shared = {name: bounded(x, precision) for name, x in state.shared.items()}
-    exact = State(slots, shared, state.names, state.shapes, state.iterations)
-    return Snapshot([bounded(w, precision) for w in snapshot.weights], exact)
+    made = dataclasses.replace(state, slots=slots, shared=shared, counts=dict(state.counts))
+    return Snapshot([bounded(w, precision) for w in snapshot.weights], made)
 
 
 def _compare(
@@ -132,6 +138,12 @@ def _compare(
 ) -> Iterator[Comparison]:
     """Every number after a step: what is shared, then for each weight its slots and itself."""
     step = f"step {number}"
+    counted = {"iterations": expected.state.iterations} | expected.state.counts
+    found_counts = {"iterations": after.state.iterations} | after.state.counts
+    precision = expected.weights[0].precision
+    for name, count in counted.items():
+        exact = BoundedArray(np.array(float(count)), np.zeros(()), precision, exact=True)
+        yield Comparison(TensorName(step, name), np.array(float(found_counts[name])), exact)
     for name, wanted in expected.state.shared.items():
         yield Comparison(TensorName(step, name), after.state.shared[name], wanted)
     for index, weight in enumerate(expected.state.names):

@@ -11,6 +11,7 @@ import numpy as np
 
 from manual_backprop.catalogue import family, resolve
 from manual_backprop.optimizers.adam import *
+from manual_backprop.optimizers.adaptive import *
 from manual_backprop.optimizers.base import (
     Optimizer,
     Snapshot,
@@ -19,8 +20,13 @@ from manual_backprop.optimizers.base import (
     check_count,
     check_gradients,
 )
+from manual_backprop.optimizers.descent import Descent
+from manual_backprop.optimizers.factored import *
+from manual_backprop.optimizers.ftrl import *
 from manual_backprop.optimizers.gradient_descent import *
 from manual_backprop.optimizers.gradient_descent import SGD
+from manual_backprop.optimizers.layerwise import *
+from manual_backprop.optimizers.loss_scale import *
 from manual_backprop.typing import Array
 from manual_backprop.validation import as_finite, is_foreign
 

@@ -1,37 +1,19 @@
-r"""What every optimizer does around its own update, and the state that it keeps.
+"""What every optimizer is: slots for each weight, shared numbers, and a step that updates both.
 
-With g the gradient of a weight w, η the learning rate and n = 0, 1, … the updates so far:
-
-(1) loss_scale_factor s: the loss, hence g, was multiplied by s, so g ← g / s
-(2) gradient_accumulation_steps k: a ← a + g for k − 1 steps, in which nothing else changes;
-    then g ← (g + a) / k and a ← 0
-(3) clipnorm c: g ← g c / max(‖g‖, c), each weight's gradient for itself
-(4) global_clipnorm c: the same with ‖g‖ over all weights together
-(5) clipvalue c: g ← min(max(g, −c), c)
-(6) weight_decay λ, decoupled from the gradient: w ← w − w λ η
-    (Loshchilov and Hutter 2019, arXiv:1711.05101, algorithm 2, line 12)
-(7) the optimizer's own update
-(8) use_ema, momentum μ: a ← μ a + (1 − μ) w, where μ counts as 0 for n = 0, so that a starts at w
-(9) ema_overwrite_frequency f: after every f-th update w ← a
-
-In (3) and (4) max(‖g‖, c) = s √max(Σ (g/s)², (c/s)²) with s = max(|g|, c): no square overflows.
+The optimizers themselves follow ``descent``, whose options they share.
 """
 
 from __future__ import annotations
 
 import copy
-import numbers
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
 from manual_backprop.catalogue import Catalogued
-from manual_backprop.optimizers.norms import number_like, shrinking
-from manual_backprop.optimizers.schedules import Schedule
 from manual_backprop.typing import Array
-from manual_backprop.validation import as_count
 
 Slots: TypeAlias = dict[str, Array]
 
@@ -45,6 +27,7 @@ class State:
         names: the weights' names, by which some of them can be treated differently.
         shapes: the weights' shapes.
         iterations: how many gradients it has been given; with accumulation more than updates.
+        counts: whole numbers besides that.
     """
 
     slots: list[Slots]
@@ -52,6 +35,7 @@ class State:
     names: tuple[str, ...]
     shapes: list[tuple[int, ...]]
     iterations: int = 0
+    counts: dict[str, int] = field(default_factory=dict)
 
 
 class Snapshot(NamedTuple):
@@ -81,80 +65,14 @@ def zeros(weight: Array) -> Array:
     return np.zeros_like(weight)
 
 
-@dataclass(eq=False, repr=False)
 class Optimizer(Catalogued):
     """Changes weights in place, given the gradient of the loss for each of them.
 
-    A subclass writes ``slots`` and ``update``, in the notation of its source, and sets ``name``.
-    An optimizer serves one list of weights; what it remembers of them is in ``state``.
-
-    Args:
-        learning_rate: η, a positive finite number or a ``Schedule``.
-        weight_decay, clipnorm, clipvalue, global_clipnorm, use_ema, ema_momentum,
-        ema_overwrite_frequency, loss_scale_factor, gradient_accumulation_steps: see above.
+    An optimizer serves one list of weights; what it remembers of them is in ``state``, which is
+    None before the first step.
     """
 
-    # What else checks try every optimizer with: each option of this class.
-    option_variants: ClassVar[tuple[dict[str, Any], ...]] = (
-        {"weight_decay": 0.01},
-        {"clipnorm": 0.5},
-        {"clipvalue": 0.3},
-        {"global_clipnorm": 0.7},
-        {"use_ema": True, "ema_momentum": 0.8},
-        {"use_ema": True, "ema_momentum": 0.9, "ema_overwrite_frequency": 3},
-        {"loss_scale_factor": 12.0},
-        {"gradient_accumulation_steps": 3},
-    )
-
-    learning_rate: float | Schedule = 0.001
-    weight_decay: float | None = field(default=None, kw_only=True)
-    clipnorm: float | None = field(default=None, kw_only=True)
-    clipvalue: float | None = field(default=None, kw_only=True)
-    global_clipnorm: float | None = field(default=None, kw_only=True)
-    use_ema: bool = field(default=False, kw_only=True)
-    ema_momentum: float = field(default=0.99, kw_only=True)
-    ema_overwrite_frequency: int | None = field(default=None, kw_only=True)
-    loss_scale_factor: float | None = field(default=None, kw_only=True)
-    gradient_accumulation_steps: int | None = field(default=None, kw_only=True)
-    state: State | None = field(default=None, init=False)
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.learning_rate, Schedule):
-            self.learning_rate = _positive("learning_rate", self.learning_rate)
-        for name in ("clipnorm", "clipvalue", "global_clipnorm", "loss_scale_factor"):
-            if getattr(self, name) is not None:
-                _positive(name, getattr(self, name))
-        given = [n for n in ("clipnorm", "clipvalue", "global_clipnorm") if getattr(self, n)]
-        if len(given) > 1:
-            raise ValueError(f"{given[1]}: got both this and {given[0]}, expected one of them.")
-        if not 0 <= self.ema_momentum <= 1:
-            raise ValueError(f"ema_momentum: got {self.ema_momentum}, expected 0 to 1.")
-        if self.ema_overwrite_frequency is not None:
-            as_count("ema_overwrite_frequency", self.ema_overwrite_frequency)
-        steps = self.gradient_accumulation_steps
-        if steps is not None and as_count("gradient_accumulation_steps", steps) < 2:
-            raise ValueError(
-                f"gradient_accumulation_steps: got {steps}, expected 2 or more, or None."
-            )
-
-    # -- what a subclass writes --------------------------------------------------------------
-
-    def slots(self, weight: Array, name: str = "") -> Slots:
-        """What the optimizer remembers of one weight, as it is before the first update."""
-        return {}
-
-    def shared(self, weights: Sequence[Array]) -> Slots:
-        """What it remembers of all weights together."""
-        return {}
-
-    def advance(self, step: Step) -> None:
-        """Update what is shared, once before the weights."""
-
-    def update(self, gradient: Array, weight: Array, slots: Slots, step: Step) -> None:
-        """Update one weight and its slots in place; shapes are equal."""
-        raise NotImplementedError
-
-    # -- what all of them do -----------------------------------------------------------------
+    state: State | None = None
 
     def apply(
         self, gradients: Sequence[Array], weights: Sequence[Array], names: Sequence[str] = ()
@@ -172,117 +90,39 @@ class Optimizer(Catalogued):
         check_gradients(gradients, weights)
         if self.state is None:
             self.state = self.initial_state(weights, names)
-        else:
-            self._check_known(weights)
-        self.step(gradients, weights, self.state)
-
-    def initial_state(self, weights: Sequence[Array], names: Sequence[str] = ()) -> State:
-        """The state before the first step on these weights."""
-        names = tuple(names) or ("",) * len(weights)
-        slots = [
-            self.slots(weight, name) | self._own_slots(weight)
-            for weight, name in zip(weights, names, strict=True)
-        ]
-        return State(slots, self.shared(weights), names, [np.shape(w) for w in weights])
-
-    def _own_slots(self, weight: Array) -> Slots:
-        wanted = {
-            "gradient_accumulator": bool(self.gradient_accumulation_steps),
-            "average": self.use_ema,
-        }
-        return {name: zeros(weight) for name, is_wanted in wanted.items() if is_wanted}
-
-    def _check_known(self, weights: Sequence[Array]) -> None:
-        assert self.state is not None
-        if [np.shape(w) for w in weights] != self.state.shapes:
+        elif [np.shape(w) for w in weights] != self.state.shapes:
             raise ValueError(
                 f"weights: have the shapes {[np.shape(w) for w in weights]}, but this optimizer "
                 f"has served {self.state.shapes}; make a new one for another model."
             )
+        self.step(gradients, weights, self.state)
+
+    def initial_state(self, weights: Sequence[Array], names: Sequence[str] = ()) -> State:
+        """The state before the first step on these weights."""
+        raise NotImplementedError
 
     def step(self, gradients: Sequence[Array], weights: Sequence[Array], state: State) -> None:
         """One step on weights and state, in place; the gradients are left as they are."""
-        if self.loss_scale_factor is not None:
-            gradients = [g / self.loss_scale_factor for g in gradients]  # (1)
-        every = self.gradient_accumulation_steps or 1
-        iteration, done = state.iterations, state.iterations // every
-        state.iterations += 1
-        if every > 1:
-            accumulators = [slots["gradient_accumulator"] for slots in state.slots]
-            if state.iterations % every:
-                for accumulator, gradient in zip(accumulators, gradients, strict=True):
-                    accumulator += gradient  # (2)
-                return
-            pairs = zip(gradients, accumulators, strict=True)
-            gradients = [(g + a) / every for g, a in pairs]  # (2)
-            for accumulator in accumulators:
-                accumulator[...] = 0.0
-        gradients = self.clipped(gradients)
-        rate = self.rate(iteration, weights)
-        for weight, name in zip(weights, state.names, strict=True):
-            self.decay(weight, rate, name)
-        self.advance(Step(done + 1, rate, state.shared))
-        for gradient, weight, slots, name in zip(
-            gradients, weights, state.slots, state.names, strict=True
-        ):
-            self.update(gradient, weight, slots, Step(done + 1, rate, state.shared, name))  # (7)
-        if self.use_ema:
-            for weight, slots in zip(weights, state.slots, strict=True):
-                self._average(weight, slots, done)
-
-    def rate(self, iteration: int, weights: Sequence[Array]) -> Any:
-        """η of a step; a schedule counts the gradients, not the updates."""
-        if isinstance(self.learning_rate, Schedule):
-            return self.learning_rate(iteration, weights[0])
-        return self.learning_rate
-
-    def clipped(self, gradients: Sequence[Array]) -> Sequence[Array]:
-        """The gradients after (3), (4) or (5)."""
-        if self.clipnorm is not None:
-            return [g * shrinking([g], self.clipnorm) for g in gradients]  # (3)
-        if self.global_clipnorm is not None:
-            factor = shrinking(gradients, self.global_clipnorm)
-            return [g * factor for g in gradients]  # (4)
-        if self.clipvalue is not None:
-            return [np.clip(g, -self.clipvalue, self.clipvalue) for g in gradients]  # (5)
-        return gradients
-
-    def decay(self, weight: Array, rate: Any, name: str = "") -> None:
-        """The weight decay of one weight."""
-        if self.weight_decay is not None:
-            weight -= weight * self.weight_decay * rate  # (6)
-
-    def _average(self, weight: Array, slots: Slots, done: int) -> None:
-        average = slots["average"]
-        momentum = number_like(self.ema_momentum if done else 0.0, weight)
-        average[...] = momentum * average + (1 - momentum) * weight  # (8)
-        frequency = self.ema_overwrite_frequency
-        if frequency is not None and (done + 1) % frequency == 0:
-            weight[...] = average  # (9)
+        raise NotImplementedError
 
     @property
     def scale(self) -> float:
-        """What the loss is to be multiplied by before its gradients are taken; see (1)."""
-        return 1.0 if self.loss_scale_factor is None else self.loss_scale_factor
-
-    def __repr__(self) -> str:
-        shown = {"learning_rate": self.learning_rate} | self.unusual_arguments
-        given = ", ".join(f"{name}={value!r}" for name, value in shown.items())
-        return f"{type(self).__name__}({given})"
+        """What the loss is to be multiplied by before its gradients are taken."""
+        return 1.0
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Optimizer:
         made = copy.copy(self)
         made.state = copy.deepcopy(self.state, memo)
         return made
 
+    def __repr__(self) -> str:
+        given = ", ".join(f"{name}={value!r}" for name, value in self.shown_arguments.items())
+        return f"{type(self).__name__}({given})"
 
-def _positive(name: str, value: object) -> float:
-    """A positive finite number, as a float."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise TypeError(f"{name}: got {value!r}, expected a positive number.")
-    if not 0 < float(value) < float("inf"):
-        raise ValueError(f"{name}: got {value}, expected a positive number.")
-    return float(value)
+    @property
+    def shown_arguments(self) -> dict[str, Any]:
+        """The arguments that ``repr`` shows."""
+        return self.unusual_arguments
 
 
 def check_gradients(gradients: Sequence[Array], weights: Sequence[Array]) -> None:
