@@ -116,11 +116,25 @@ def _logsumexp(x: Any, axis: Any = 0, keepdims: bool = False) -> Any:
     return np.log(total) + (largest if keepdims else np.squeeze(largest, axis))
 
 
+def _running(choose: np.ufunc) -> Callable[..., Any]:
+    """The largest, or smallest, of all elements up to each."""
+
+    def accumulate(x: Any, axis: int = 0) -> Any:
+        found = [np.take(x, [i], axis=axis) for i in range(min(x.shape[axis], 1))]
+        for i in range(1, x.shape[axis]):
+            found.append(choose(found[-1], np.take(x, [i], axis=axis)))
+        return np.concatenate(found, axis=axis) if found else x.copy()
+
+    return accumulate
+
+
 METHODS: dict[tuple[np.ufunc, str], Callable[..., Any]] = {
     (np.add, "reduce"): np.sum,
     (np.add, "accumulate"): np.cumsum,
     (np.multiply, "reduce"): np.prod,
     (np.multiply, "accumulate"): np.cumprod,
+    (np.maximum, "accumulate"): _running(np.maximum),
+    (np.minimum, "accumulate"): _running(np.minimum),
     (np.logaddexp, "reduce"): _logsumexp,
     (np.logical_and, "reduce"): np.all,
     (np.logical_or, "reduce"): np.any,

@@ -84,10 +84,9 @@ class CategoricalHinge(Loss):
     def pull_back(self, grad_values: Array, predictions: Array, targets: Array) -> Array:
         right = (targets * predictions).sum(axis=-1)
         others = (1 - targets) * predictions
-        wrong = others.max(axis=-1, keepdims=True)
-        largest = np.ones_like(predictions) * (others == wrong)
+        largest = _are_largest(others)
         share = largest / largest.sum(axis=-1, keepdims=True)  # (2)
-        costs = wrong[..., 0] - right + 1 >= 0
+        costs = others.max(axis=-1) - right + 1 >= 0
         return ((1 - targets) * share - targets) * (grad_values * costs)[..., None]  # (1)
 
 
@@ -95,3 +94,16 @@ def as_signs(targets: Array) -> Array:
     """−1 and 1 for labels that are all 0 or 1; any other labels as they are."""
     binary = np.all((targets == 0) | (targets == 1))
     return 2 * targets - 1 if binary else targets
+
+
+def _are_largest(x: Array) -> Array:
+    """1 where no other element of the row is larger, else 0.
+
+    Elements are compared with those before and after them, never with themselves.
+    """
+    largest = np.ones_like(x)
+    before = np.maximum.accumulate(x, axis=-1)
+    after = np.maximum.accumulate(x[..., ::-1], axis=-1)[..., ::-1]
+    largest[..., 1:] *= x[..., 1:] >= before[..., :-1]
+    largest[..., :-1] *= x[..., :-1] >= after[..., 1:]
+    return largest

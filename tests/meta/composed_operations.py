@@ -60,6 +60,8 @@ COMPOSED: dict[str, Any] = {
     "prod": lambda k, a, b, c: k.prod(a, axis=0),
     "prod of rows": lambda k, a, b, c: k.prod(a, axis=1)[:, None],
     "cumprod": lambda k, a, b, c: k.cumprod(a, axis=1),
+    "running maximum": lambda k, a, b, c: np.maximum.accumulate(a, axis=1),
+    "running minimum": lambda k, a, b, c: np.minimum.accumulate(k(a * b)),
     "var": lambda k, a, b, c: k.var(a, axis=0, keepdims=True),
     "norm": lambda k, a, b, c: k.norm(a, axis=1, keepdims=True),
     "contracted": lambda k, a, b, c: k.contracted(a, b, c)[:1],
