@@ -31,6 +31,7 @@ from manual_backprop.typing import Array
 LARGEST_TANGENTS = 8_000_000
 # Random directions for each weight array that is too large.
 DIRECTIONS = 8
+SMALLEST_NORMAL = float(np.finfo(np.float64).smallest_normal)
 
 
 def dual_trace(model: NaiveSequential, inputs: Array, targets: Array, loss: Loss) -> Trace:
@@ -63,13 +64,13 @@ class _Directions:
 
     def add(self, subject: Any, directions: Array) -> None:
         """Reserve rows for a subject's directions, (rows, *shape)."""
-        self.blocks[subject] = (self.count, directions.astype(self.work))
+        self.blocks[subject] = (self.count, directions.astype(self.work, copy=False))
         self.count += len(directions)
 
     def add_whole(self, subject: Any, shape: tuple[int, ...]) -> None:
         """One direction for each element."""
         size = int(np.prod(shape))
-        self.add(subject, np.eye(size).reshape(size, *shape))
+        self.add(subject, np.eye(size, dtype=self.work).reshape(size, *shape))
         self.whole.add(subject)
 
     def dual(self, subject: Any, value: Array, run: Run) -> DualArray:
@@ -90,15 +91,16 @@ class _Directions:
         """By subject, the derivatives of a scalar; NaN where ties decided otherwise change it."""
         run = Run(self.work)
         with np.errstate(all="ignore"):
-            found = passes(run).tangents
-            other = passes(Run(self.work, other_way=True)).tangents if run.met else None
+            found = _narrow(passes(run).tangents)
+            other = None
+            if run.met:
+                other = _narrow(passes(Run(self.work, other_way=True)).tangents)
         gradients = {}
         for subject, (first, directions) in self.blocks.items():
             block = slice(first, first + len(directions))
-            gradient = _narrow(found[block])
+            gradients[subject] = found[block]
             if other is not None:
-                gradient = _where_same(gradient, _narrow(other[block]))
-            gradients[subject] = gradient
+                gradients[subject] = _where_same(found[block], other[block])
         return gradients
 
 
@@ -120,7 +122,7 @@ def _narrow(array: Any) -> Any:
     if array is None:
         return None
     narrow = np.asarray(array, np.float64)
-    return np.where(np.abs(narrow) < np.finfo(np.float64).smallest_normal, 0.0, narrow)
+    return np.where(np.abs(narrow) < SMALLEST_NORMAL, 0.0, narrow)
 
 
 def _untraceable(model: NaiveSequential) -> set[TensorName]:
@@ -285,10 +287,12 @@ class _Witness:
         upstream = cotangent.astype(self.work)
 
         def passes(run: Run) -> Any:
-            model = copy_with_weights(
-                self.model,
-                [directions.dual(name, weight, run) for name, weight in self.weights.items()],
-            )
+            # What another layer holds does not move: plain numbers will do.
+            held = [
+                directions.dual(name, w, run) if name in directions.blocks else w.astype(self.work)
+                for name, w in self.weights.items()
+            ]
+            model = copy_with_weights(self.model, held)
             above = model.layers[place]
             step = above.affine if has_steps(above) else above.forward
             return (step(directions.dual("inputs", given.inputs, run)) * upstream).sum()
