@@ -47,7 +47,8 @@ MEASURED: dict[str, tuple[Allowance, Allowance]] = {
     # 11.1, 12.7 (eager). XLA computes e^−x² from a rounded x², as if x were off by u/2, and loses
     # 65 u at 8, 508 u at 24; likewise sinh and cosh from e^(x − log 2): 25 u and 497 u.
     "erfc": (Allowance(16.0, 1.0, 0.5), Allowance(18.0, 1.0, 0.5)),
-    "sinh": (Allowance(5.0, 1.0, 1.0), Allowance(4.0, 1.0, 1.0)),  # 3.5, 2.2 (eager)
+    # Without that part erfc: 10.5, 11.2; sinh: 6.2, 4.5 (XLA, near 0.5); cosh: 3.0, 2.5.
+    "sinh": (Allowance(9.0, 1.0, 1.0), Allowance(7.0, 1.0, 1.0)),
     "cosh": (Allowance(5.0, 1.0, 1.0), Allowance(4.0, 1.0, 1.0)),
     # 4.7, 2.1 (eager). In float64 eager loses up to 1.3 u |log a^p| more: see its rule.
     "pow": (Allowance(6.0), Allowance(3.0)),

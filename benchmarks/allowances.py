@@ -234,7 +234,8 @@ def measure(row: Row, dtype: Float, points: int, calls: int) -> Iterator[Measure
     wide = [a.astype(np.longdouble if dtype is np.float64 else np.float64) for a in x]
     truth, derived = row.truth(*wide), np.zeros(len(x[0]))
     if row.argument and np.dtype(dtype).itemsize > 2:  # half types round a float32 result
-        off = 1 + row.argument * float(ml_dtypes.finfo(dtype).eps) / 2
+        # In the wide type: in float64, 1 + u is 1.
+        off = wide[0].dtype.type(1) + row.argument * float(ml_dtypes.finfo(dtype).eps) / 2
         moved = np.maximum(
             np.abs(row.truth(wide[0] * off) - truth), np.abs(row.truth(wide[0] / off) - truth)
         )
