@@ -96,7 +96,8 @@ def write_case(
         if layer in model.layers[:position]:
             raise ValueError(f"layers[{position}]: stands in two places; expected each layer once.")
         activation = layer.activation
-        arguments = {name: float(value) for name, value in vars(activation).items()}
+        given = activation.unusual_arguments
+        arguments = {name: float(value) for name, value in given.items()}
         if ACTIVATIONS.get(activation.name) is not type(activation):
             raise TypeError(f"layers[{position}]: {activation!r} is not in the catalogue.")
         entries.append({"name": activation.name, **arguments} if arguments else activation.name)

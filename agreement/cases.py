@@ -7,6 +7,7 @@ traces one function for each.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -45,11 +46,12 @@ class Structure:
     """A model without its sizes, and the loss on top.
 
     Attributes:
-        activations: one name for each layer. biases: whether each layer has one.
+        activations: a name for each layer, or an activation whose arguments need values.
+        biases: whether each layer has one.
         loss: the loss's name. path: see ``manual_backprop.losses``; "" where it has none.
     """
 
-    activations: tuple[str, ...]
+    activations: tuple[str | Activation, ...]
     biases: tuple[bool, ...]
     loss: str
     path: str = ""
@@ -63,7 +65,7 @@ class Structure:
         """How reports name the way to the loss."""
         if not self.path:
             return "other losses"
-        fused = self.make_loss().is_fused_with(self.activations[-1])
+        fused = self.make_loss().is_fused_with(activations.get(self.activations[-1]).name)
         return "fused" if fused else "probabilities"
 
 
@@ -84,11 +86,18 @@ class Case:
         return self.structure.make_loss()
 
 
+def usual_activations() -> list[str | Activation]:
+    """Every activation by its name, or with its usual arguments where those have no defaults."""
+    return [
+        kind(**usual) if (usual := kind.variants[0]) else name for name, kind in ACTIVATIONS.items()
+    ]
+
+
 @cache
 def structures(count: int = 48, seed: int = 0) -> tuple[Structure, ...]:
     """A fixed set: every activation and loss, each cross-entropy path, depths 1 to 4."""
     generator = np.random.default_rng(seed)
-    names = list(ACTIVATIONS)
+    others = itertools.cycle(usual_activations())
     endings: list[tuple[str | None, str, str]] = []
     for name, loss in NETWORK_LOSSES.items():
         if issubclass(loss, CrossEntropy):
@@ -100,11 +109,8 @@ def structures(count: int = 48, seed: int = 0) -> tuple[Structure, ...]:
     while len(found) < count:
         last, loss_name, path = endings[len(found) % len(endings)]
         depth = int(generator.integers(1, DEEPEST + 1))
-        hidden = [
-            "relu" if generator.random() < 0.5 else str(generator.choice(names))
-            for _ in range(depth - 1)
-        ]
-        ending = last or names[len(found) % len(names)]
+        hidden = ["relu" if generator.random() < 0.5 else next(others) for _ in range(depth - 1)]
+        ending = last or next(others)
         biases = tuple(bool(b) for b in generator.random(depth) < 0.8)
         structure = Structure((*hidden, ending), biases, loss_name, path)
         if structure not in found:

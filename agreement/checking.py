@@ -10,7 +10,13 @@ import numpy as np
 from agreement.bounded import BoundedArray, bounded
 from agreement.complaints import own_error
 from agreement.diagnosis import Diagnosis, Diagnostician, explain_update
-from agreement.expectation import bounded_copy, copy_of, expect_end_to_end, expect_locally
+from agreement.expectation import (
+    bounded_copy,
+    copy_of,
+    expect_end_to_end,
+    expect_locally,
+    has_other_formulas,
+)
 from agreement.foreign import OURS, Layout, SumOverSamples
 from agreement.opinion import dual_local_trace, dual_trace
 from agreement.precision import precision_of
@@ -318,14 +324,18 @@ def judge_traces(
         for name, note in trace.complaints.items()
     ]
     with own_error():
-        expected = expect_end_to_end(model, inputs, targets, loss)
+        own = theirs = expect_end_to_end(model, inputs, targets, loss)
+        references = {*traces} - {MANUAL, DUAL}
+        if references and has_other_formulas(model):
+            theirs = expect_end_to_end(model, inputs, targets, loss, reference=True)
         local_of = {
-            name: expect_locally(model, trace, targets, loss)
+            name: expect_locally(model, trace, targets, loss, reference=name in references)
             for name, trace in traces.items()
             if name != DUAL
         }
         pairs = []
         for name, trace in traces.items():
+            expected = theirs if name in references else own
             pairs.append((trace, expected, View.END_TO_END, name))
             steps = trace
             if name == DUAL:

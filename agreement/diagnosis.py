@@ -233,10 +233,11 @@ class Diagnostician:
         return self.traces[MANUAL if v.witness == DUAL else v.witness]
 
     def _expectation(self, view: View, witness: str) -> Trace:
+        reference = witness not in (MANUAL, DUAL)
         if view is View.LOCAL:
             given = self.traces[MANUAL if witness == DUAL else witness]
-            return expect_locally(self.model, given, self.targets, self.loss)
-        return expect_end_to_end(*self.parts)
+            return expect_locally(self.model, given, self.targets, self.loss, reference=reference)
+        return expect_end_to_end(*self.parts, reference=reference)
 
     def _evidence(self, v: TensorVerdict, expected: Any) -> Evidence | None:
         of_dual_steps = v.witness == DUAL and v.view is View.LOCAL
@@ -275,7 +276,7 @@ class Diagnostician:
         )
         activation = getattr(layer, "activation", None)
         if activation is not None and activation.name in ACTIVATIONS:
-            evidence.activation = ACTIVATIONS[activation.name]()
+            evidence.activation = ACTIVATIONS[activation.name](**activation.arguments)
         last = place == len(self.model.layers) - 1
         if last and v.tensor == "output":
             evidence.targets = _as_rows(self.targets, evidence.right)

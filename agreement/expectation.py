@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from agreement.bounded import BoundedArray, bounded
+from agreement.formulas import FORMULAS, as_references_compute
 from agreement.precision import Precision, precision_of
 from manual_backprop import ACTIVATIONS, NaiveDense, NaiveSequential
 from manual_backprop.gradients import compute_trace
@@ -72,18 +73,53 @@ def bounded_copy(model: NaiveSequential) -> NaiveSequential:
     return copy_with_weights(model, [bounded(w, precision) for w in model.weights])
 
 
-def expect_end_to_end(model: NaiveSequential, inputs: Array, targets: Array, loss: Loss) -> Trace:
-    """The trace of the whole manual pass, each array a ``BoundedArray``."""
+def _bounded_subject(model: NaiveSequential, reference: bool) -> NaiveSequential:
+    """``bounded_copy``, its activations erring as much as those of references if asked."""
+    subject = bounded_copy(model)
+    if reference and has_other_formulas(model):
+        for layer in subject.distinct_layers.values():
+            if getattr(layer, "activation", None) is not None:
+                layer.activation = as_references_compute(layer.activation)
+    return subject
+
+
+def has_other_formulas(model: NaiveSequential) -> bool:
+    """Whether references compute an activation of the model by another formula than ours."""
+    activations = (getattr(layer, "activation", None) for layer in model.layers)
+    return any(getattr(activation, "name", None) in FORMULAS for activation in activations)
+
+
+def expect_end_to_end(
+    model: NaiveSequential,
+    inputs: Array,
+    targets: Array,
+    loss: Loss,
+    *,
+    reference: bool = False,
+) -> Trace:
+    """The trace of the whole manual pass, each array a ``BoundedArray``.
+
+    With ``reference`` the bounds cover the formulas of references as well.
+    """
+    subject = _bounded_subject(model, reference)
     exact = bounded(inputs, precision_of(model.dtype))
-    return compute_trace(bounded_copy(model), exact, targets.copy(), loss)
+    return compute_trace(subject, exact, targets.copy(), loss)
 
 
-def expect_locally(model: NaiveSequential, witness: Trace, targets: Array, loss: Loss) -> Trace:
+def expect_locally(
+    model: NaiveSequential,
+    witness: Trace,
+    targets: Array,
+    loss: Loss,
+    *,
+    reference: bool = False,
+) -> Trace:
     """The trace of every manual step run alone on what the witness stored for that step.
 
-    A tensor that the witness does not have, or that no step computes, is None.
+    A tensor that the witness does not have, or that no step computes, is None. With
+    ``reference`` the bounds cover the formulas of references as well.
     """
-    subject = bounded_copy(model)
+    subject = _bounded_subject(model, reference)
     exact = functools.partial(
         _stored, precision=precision_of(model.dtype), unrounded=witness.excess_precision
     )

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from agreement.pieces import pieces
 from manual_backprop.activations import Activation
 from manual_backprop.typing import Array
 
@@ -232,7 +233,7 @@ def activation_gradients(e: Evidence) -> Iterator[Candidate]:
             yield "earlier-activations", "uses the pre-activation of an earlier batch", stale
             stale = activation.backward(g, z, old)
             yield "earlier-activations", "uses the output of an earlier batch", stale
-    if activation.name != "relu":
+    if activation.name != "relu" or activation.unusual_arguments:
         yield "masked-like-relu", "is masked as if it were a ReLU", g * (z > 0)
     if activation.name == "relu":
         first = g * (z[:1] > 0)
@@ -272,6 +273,7 @@ def activation_gradients(e: Evidence) -> Iterator[Candidate]:
         yield "derivative-partial", "a part of the derivative is missing", g * partial
         flipped = {"sigmoid": y * (1 + y), "tanh": 1 + y * y}[activation.name]
         yield "derivative-sign", "a sign inside the derivative is wrong", g * flipped
+    yield from pieces(activation, z, g, y)
 
 
 def loss_gradients(e: Evidence) -> Iterator[Candidate]:

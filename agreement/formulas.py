@@ -8,17 +8,21 @@ run is always judged by its own formula.
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 
 from agreement.bounded import BoundedArray
 from manual_backprop import special
 from manual_backprop.activations import Activation
+from manual_backprop.losses import Loss
 from manual_backprop.typing import Array
 
+Subject = TypeVar("Subject", bound=Activation | Loss)
+LossType = TypeVar("LossType", bound=Loss)
 # From x (float64) and the function's arguments to an absolute error in units of u.
 Extra: TypeAlias = Callable[[Array, Mapping[str, Any]], Array]
 
@@ -115,6 +119,12 @@ FORMULAS: dict[str, Formula] = {
         value=_gelu_value,
         slope=_gelu_slope,
     ),
+    "log_cosh": Formula(
+        why="""For x < 0 it is x + softplus(−2x), and softplus, nearly 2|x|, errs by 12 u of that.
+        The slope is 1 − 2 σ(−2x), where σ errs by 12 u, and three results up to 1 are rounded.""",
+        value=_below_0(lambda x, arguments: 24 * np.abs(x)),
+        slope=lambda x, arguments: 24 * special.sigmoid(-2 * x) + 3,
+    ),
     "mish": Formula(
         why="""With w = tanh s the tape has x (1 − w²) s′, where 1 − w² errs by 24 u w² and twice
         by u.""",
@@ -175,10 +185,33 @@ class OtherFormula(Activation):
         return _widened(grad, slope * (np.abs(grad_output.value) + grad_output.error))
 
 
-def as_references_compute(activation: Activation) -> Activation:
-    """The activation, with what references may err more; itself where there is no row."""
-    formula = FORMULAS.get(activation.name)
-    return activation if formula is None else OtherFormula(activation, formula)
+def as_references_compute(subject: Subject) -> Subject:
+    """The activation or loss, with what references may err more; itself where there is no row."""
+    formula = FORMULAS.get(subject.name)
+    if formula is None:
+        return subject
+    if isinstance(subject, Loss):
+        return _other_loss(subject, formula)
+    return OtherFormula(subject, formula)  # type: ignore[return-value]
+
+
+def _other_loss(loss: LossType, formula: Formula) -> LossType:
+    """A loss that is a mean over f(p − t), likewise: its extras are those of f."""
+    kind: Any = type(loss)
+
+    def values(self: Loss, predictions: Array, targets: Array) -> Array:
+        extra = _largest(formula.value, predictions - targets, self.arguments)
+        return _widened(kind.values(self, predictions, targets), extra.mean(axis=-1))
+
+    def pull_back(self: Loss, grad_values: Array, predictions: Array, targets: Array) -> Array:
+        grad = kind.pull_back(self, grad_values, predictions, targets)
+        slope = _largest(formula.slope, predictions - targets, self.arguments)
+        share = (np.abs(grad_values.value) + grad_values.error)[..., None] / slope.shape[-1]
+        return _widened(grad, slope * share)
+
+    other = copy.copy(loss)
+    other.__class__ = type(kind.__name__, (kind,), {"values": values, "pull_back": pull_back})
+    return other
 
 
 def _largest(extra: Extra, x: BoundedArray, arguments: Mapping[str, Any]) -> Array:

@@ -104,7 +104,7 @@ def expected(
         return bounded(array, precision)
 
     with own_error(), np.errstate(all="ignore"):
-        if reference and isinstance(subject, Activation):
+        if reference and isinstance(subject, Activation | Loss):
             subject = as_references_compute(subject)
         given = other if isinstance(subject, Loss) else exact(other)
         return _run(subject, exact(inputs), given, behind)

@@ -129,7 +129,7 @@ def fault_power(fault: Fault, shown: int, seed: int, dtype: str = "float32") -> 
 def _plantings(fault: Fault, seed: int, dtype: str) -> Any:
     """The fault in each of a seed's cases that has a place for it."""
     for index in range(PATIENCE):
-        case = draw_for_faults(seed, index, dtype)
+        case = draw_for_faults(fault, seed, index, dtype)
         positions = fault.positions(case.model, case.loss)
         if positions:
             chosen = np.random.default_rng([seed, index, 1]).choice(positions)
@@ -151,8 +151,8 @@ def epsilon_power(
         parts = (case.model, case.inputs, case.targets, case.loss)
         trace = gather_traces(*parts, [REFERENCE], any_shape=True)[REFERENCE]
         expectations = {
-            View.LOCAL: expect_locally(case.model, trace, case.targets, case.loss),
-            View.END_TO_END: expect_end_to_end(*parts),
+            View.LOCAL: expect_locally(case.model, trace, case.targets, case.loss, reference=True),
+            View.END_TO_END: expect_end_to_end(*parts, reference=True),
         }
         for view, expected in expectations.items():
             for wanted, actual in zip(expected.gradients, trace.gradients, strict=True):

@@ -8,14 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agreement import check
-from agreement.cases import Case, structures
+from agreement.cases import Case, structures, usual_activations
 from agreement.checking import gather_traces, judge_traces
 from agreement.dual import DualArray, Run
 from agreement.opinion import DIRECTIONS, dual_trace
 from agreement.report import Report
 from agreement.strategies import cases, seeds
 from agreement.verdicts import Verdict
-from manual_backprop import ACTIVATIONS, NaiveDense, NaiveSequential
+from manual_backprop import Activation, NaiveDense, NaiveSequential, activations
 from manual_backprop.losses import LOSSES
 
 # As for float64 models: wider than what is judged, or the opinion's own rounding is judged too.
@@ -48,16 +48,18 @@ def test_dual_numbers_have_an_opinion_in_both_views(case: Case) -> None:
         assert len([view for tensor, view in found if tensor == str(name)]) == 2
 
 
-@pytest.mark.parametrize("name", sorted(ACTIVATIONS))
+@pytest.mark.parametrize("subject", usual_activations(), ids=str)
 @given(seed=seeds())
-def test_a_full_jacobian_by_duals_contracts_to_the_backward(name: str, seed: int) -> None:
+def test_a_full_jacobian_by_duals_contracts_to_the_backward(
+    subject: str | Activation, seed: int
+) -> None:
     """Jᵀ·cotangent from dual numbers is the hand-derived backward, within its bound."""
     from agreement.bounded import bounded
     from agreement.precision import precision_of
 
     generator = np.random.default_rng(seed)
     z, cotangent = generator.normal(size=(2, 3, 4))
-    activation = ACTIVATIONS[name]()
+    activation = activations.get(subject)
     jacobian = activation.forward(dual(z)).tangents
     pulled_back = np.tensordot(jacobian, cotangent, axes=2).reshape(z.shape)
     exact_z, exact_cotangent = (bounded(x, precision_of("float64")) for x in (z, cotangent))

@@ -9,15 +9,16 @@ import numpy as np
 import pytest
 
 from agreement.bounded import BoundedArray, bounded_as
+from agreement.cases import usual_activations
 from agreement.expectation import bounded_copy
-from manual_backprop import ACTIVATIONS, NaiveDense, NaiveSequential
+from manual_backprop import ACTIVATIONS, Activation, NaiveDense, NaiveSequential
 from manual_backprop.initializers import INITIALIZERS
 
 DTYPES = pytest.mark.parametrize("dtype", ["float32", "float64"])
-ACTIVATION = pytest.mark.parametrize("activation", sorted(ACTIVATIONS))
+ACTIVATION = pytest.mark.parametrize("activation", usual_activations(), ids=str)
 
 
-def make_layer(activation: str | None = "tanh", dtype: str = "float32") -> NaiveDense:
+def make_layer(activation: str | Activation | None = "tanh", dtype: str = "float32") -> NaiveDense:
     """A small layer with a bias that is not zero."""
     return NaiveDense(4, 3, activation, bias_initializer="normal", dtype=dtype, seed=0)
 
@@ -52,7 +53,9 @@ def assert_within(actual: np.ndarray, expected: BoundedArray) -> None:
 
 @DTYPES
 @ACTIVATION
-def test_forward_and_backward_lie_within_the_derived_bounds(activation: str, dtype: str) -> None:
+def test_forward_and_backward_lie_within_the_derived_bounds(
+    activation: str | Activation, dtype: str
+) -> None:
     """Against the formulas in einsum, error-carrying: for a random gradient, in both dtypes."""
     layer, x, g = make_layer(activation, dtype), make_batch(dtype), make_grad(dtype)
     output, grad_inputs, grad_W, grad_b = run(layer, x, g)
@@ -94,7 +97,7 @@ def test_backward_needs_a_forward_pass_first(method: str) -> None:
 
 
 @ACTIVATION
-def test_nothing_of_the_callers_is_changed(activation: str) -> None:
+def test_nothing_of_the_callers_is_changed(activation: str | Activation) -> None:
     """Inputs and gradient hold the same numbers after a pass as before."""
     x, g = make_batch(), make_grad()
     run(make_layer(activation), x, g)
@@ -102,7 +105,9 @@ def test_nothing_of_the_callers_is_changed(activation: str) -> None:
 
 
 @ACTIVATION
-def test_changing_the_callers_arrays_later_changes_no_gradient(activation: str) -> None:
+def test_changing_the_callers_arrays_later_changes_no_gradient(
+    activation: str | Activation,
+) -> None:
     """Inputs, output, upstream and returned gradients can be overwritten after each call."""
     wanted = run(make_layer(activation), make_batch(), make_grad())
     layer, x, g = make_layer(activation), make_batch(), make_grad()

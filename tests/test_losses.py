@@ -7,11 +7,11 @@ import pytest
 
 from agreement import check
 from agreement.bounded import BoundedArray, bounded_as
-from agreement.cases import NETWORK_LOSSES
+from agreement.cases import NETWORK_LOSSES, usual_activations
 from agreement.expectation import expect_end_to_end
 from manual_backprop import (
-    ACTIVATIONS,
     LOSSES,
+    Activation,
     CategoricalCrossentropy,
     MeanAbsoluteError,
     NaiveDense,
@@ -36,7 +36,9 @@ DTYPES = pytest.mark.parametrize("dtype", ["float32", "float64"])
 LOSS = pytest.mark.parametrize("loss", EVERY_LOSS, ids=repr)
 
 
-def make_model(activation: str, dtype: str = "float32", seed: int = 0) -> NaiveSequential:
+def make_model(
+    activation: str | Activation, dtype: str = "float32", seed: int = 0
+) -> NaiveSequential:
     """4-6-3 with tanh below, so that no kink lies between the loss and the first weights."""
     generator = np.random.default_rng(seed)
     options = {"kernel_initializer": "glorot_uniform", "dtype": dtype, "seed": generator}
@@ -62,9 +64,9 @@ def assert_within(actual: np.ndarray, expected: BoundedArray) -> None:
 
 @DTYPES
 @LOSS
-@pytest.mark.parametrize("activation", sorted(ACTIVATIONS))
+@pytest.mark.parametrize("activation", usual_activations(), ids=str)
 def test_every_activation_and_loss_has_gradients_within_the_bounds(
-    activation: str, loss: Loss, dtype: str
+    activation: str | Activation, loss: Loss, dtype: str
 ) -> None:
     """get_gradients_of_loss_wrt_weights lies within the derived bound, in the weights' order."""
     model, images = make_model(activation, dtype), make_images(dtype)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
 
 import reference
+from agreement.cases import usual_activations
 from agreement.checking import check_training_step, manual_trace
 from manual_backprop import (
-    ACTIVATIONS,
+    Activation,
     CategoricalCrossentropy,
     NaiveDense,
     NaiveSequential,
@@ -20,12 +22,13 @@ from manual_backprop import (
 from manual_backprop.losses import LOSSES, Loss
 from reference import MODES
 from reference.frameworks import frameworks
+from reference.twin import activation_twin
 
 SIZES, BATCH = (4, 5, 3), 6
 ENTROPIES = [SparseCategoricalCrossentropy, CategoricalCrossentropy]
 
 
-def make_model(hidden: str = "relu", last: str = "softmax", dtype: str = "float32"):
+def make_model(hidden: Any = "relu", last: Any = "softmax", dtype: str = "float32"):
     generator = np.random.default_rng(0)
     draw = {"kernel_initializer": "glorot_uniform", "dtype": dtype, "seed": generator}
     return NaiveSequential([NaiveDense(4, 5, hidden, **draw), NaiveDense(5, 3, last, **draw)])
@@ -39,17 +42,18 @@ def make_batch(loss: Loss, dtype: str = "float32"):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("activation", sorted(ACTIVATIONS))
+@pytest.mark.parametrize("activation", usual_activations(), ids=str)
 def test_the_split_twin_gives_what_dense_with_an_activation_gives(
-    activation: str, dtype: str
+    activation: str | Activation, dtype: str
 ) -> None:
     """A linear Dense and an activation have the gradients of Dense(activation=…), bit for bit."""
     tf, keras = frameworks()
     model, loss = make_model(activation, activation, dtype), LOSSES["mean_squared_error"]()
     inputs, targets = make_batch(loss, dtype)
     found = reference.trace(model, inputs, targets, loss, MODES["keras"])
+    named = activation if isinstance(activation, str) else activation_twin(activation)
     layers = [
-        keras.layers.Dense(layer.output_size, activation=activation, dtype=dtype)
+        keras.layers.Dense(layer.output_size, activation=named, dtype=dtype)
         for layer in model.layers
     ]
     x = tf.constant(inputs)

@@ -12,6 +12,7 @@ from agreement.faults.fault import FAMILIES, Fault
 from agreement.faults.loss import LOSS
 from agreement.faults.planting import Planted, judge, plant
 from agreement.faults.precision import PRECISION
+from agreement.faults.rectifiers import RECTIFIERS
 from agreement.faults.update import UPDATE
 from agreement.faults.wiring import WIRING
 from manual_backprop.catalogue import unknown_name
@@ -19,7 +20,8 @@ from manual_backprop.catalogue import unknown_name
 FAULTS: dict[str, Fault] = {
     fault.name: fault
     for fault in sorted(
-        (*ACTIVATION, *AFFINE, *LOSS, *PRECISION, *UPDATE, *WIRING), key=lambda fault: fault.name
+        (*ACTIVATION, *AFFINE, *LOSS, *PRECISION, *RECTIFIERS, *UPDATE, *WIRING),
+        key=lambda fault: fault.name,
     )
 }
 

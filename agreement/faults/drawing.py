@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 
 import numpy as np
 
-from agreement.cases import LARGEST_BATCH, LARGEST_WIDTH, Case, Kind, Structure, build_case
+from agreement.cases import (
+    LARGEST_BATCH,
+    LARGEST_WIDTH,
+    Case,
+    Kind,
+    Structure,
+    build_case,
+    usual_activations,
+)
 from agreement.faults.fault import Fault
 from agreement.faults.planting import Planted, plant
+from manual_backprop.activations import Relu
 
-# Every activation, loss and path; inner layers of one size, so that partners are found.
-STRUCTURES = (
+# Every loss and path; inner layers of one size, so that partners are found.
+LISTED = (
     Structure(("relu", "relu", "softmax"), (True,) * 3, "sparse_categorical_crossentropy", "fused"),
     Structure(("sigmoid", "tanh", "softmax"), (True,) * 3, "categorical_crossentropy", "fused"),
     Structure(
@@ -27,17 +37,46 @@ STRUCTURES = (
     Structure(("tanh", "relu", "sigmoid"), (True, True, False), "mean_absolute_error"),
     Structure(("relu", "softmax"), (True, True), "mean_squared_error"),
 )
+# Activations with arguments that have faults of their own.
+WITH_ARGUMENTS = (Relu(max_value=1.0), Relu(negative_slope=0.25))
+# Each activation that is in none of the listed structures.
+OTHERS = tuple(
+    Structure((activation,) * 2, (True,) * 2, "mean_squared_error")
+    for activation in (*usual_activations(), *WITH_ARGUMENTS)
+    if not any(activation in listed.activations for listed in LISTED)
+)
 # Draws after which a fault is taken never to show.
 PATIENCE = 2000
 
 
-def draw_case(seed: int, index: int, dtype: str = "float32") -> Case:
+@cache
+def structures_for(fault: Fault) -> tuple[Structure, ...]:
+    """The listed structures in which a fault can be planted, or else the others.
+
+    Raises:
+        LookupError: if it can be planted in none.
+    """
+
+    def fits(structure: Structure) -> bool:
+        sizes = (2,) * (len(structure.biases) + 1)
+        case = build_case(structure, sizes, 2, Kind.SMOOTH, np.random.default_rng(0), "float32")
+        return bool(fault.positions(case.model, case.loss))
+
+    for among in (LISTED, OTHERS):
+        if found := tuple(structure for structure in among if fits(structure)):
+            return found
+    raise LookupError(f"{fault.name}: no structure in agreement/faults/drawing.py has a place.")
+
+
+def draw_case(fault: Fault, seed: int, index: int, dtype: str = "float32") -> Case:
     """The case number ``index`` of a seed: at least two samples, and two units in each layer.
 
+    Its structure is one in which the fault has a place.
     Half of the cases have square weights throughout, where more faults go unnoticed.
     """
     generator = np.random.default_rng([seed, index])
-    structure = STRUCTURES[index % len(STRUCTURES)]
+    fitting = structures_for(fault)
+    structure = fitting[index % len(fitting)]
     sizes = [int(n) for n in generator.integers(2, LARGEST_WIDTH + 1, len(structure.biases) + 1)]
     if generator.random() < 0.5:
         sizes = sizes[:1] * len(sizes)
@@ -50,7 +89,7 @@ def draw_case(seed: int, index: int, dtype: str = "float32") -> Case:
 def cases_that_show(fault: Fault, seed: int, dtype: str = "float32") -> Iterator[Planted]:
     """The fault, planted at a drawn position, in each case of a seed where it changes a number."""
     for index in range(PATIENCE):
-        case = draw_case(seed, index, dtype)
+        case = draw_case(fault, seed, index, dtype)
         positions = fault.positions(case.model, case.loss)
         if positions:
             chosen = np.random.default_rng([seed, index, 1]).choice(positions)

@@ -5,11 +5,14 @@ One file for each family. A new activation is one class in its family's file.
 
 from __future__ import annotations
 
+from manual_backprop.activations.algebraic import *
 from manual_backprop.activations.base import Activation
 from manual_backprop.activations.exponential import *
 from manual_backprop.activations.gating import *
+from manual_backprop.activations.hard import *
 from manual_backprop.activations.normalising import *
 from manual_backprop.activations.rectifiers import *
+from manual_backprop.activations.shrinking import *
 from manual_backprop.activations.sigmoidal import *
 from manual_backprop.catalogue import family, resolve
 
