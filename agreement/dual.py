@@ -161,9 +161,15 @@ class DualArray(Methods, NDArrayOperatorsMixin):
         return self.tangents.reshape(len(self.tangents), *(1,) * missing, *self.shape)
 
     def operand(self, x: Any) -> DualArray:
-        """Any operand as a dual number; a constant has zero tangents."""
+        """Any operand as a dual number; a constant has zero tangents.
+
+        A Python number is rounded to the model's precision, as NumPy does.
+        """
         if isinstance(x, DualArray):
             return x
+        if isinstance(x, int | float) and not isinstance(x, np.generic):
+            with np.errstate(over="ignore"):
+                x = self.dtype.type(x)
         value = np.asarray(x, dtype=self.run.work)
         return self._new(value, np.zeros((len(self.tangents), *value.shape), self.run.work))
 

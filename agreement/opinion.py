@@ -159,19 +159,26 @@ class _Witness:
     # -- end to end ---------------------------------------------------------------------------
 
     def trace(self, inputs: Array) -> Trace:
-        """A plain pass for the forward tensors, a dual one for all gradients."""
+        """A plain pass for the shapes, a dual one for the forward tensors and all gradients."""
         plain = copy_with_weights(self.model, [w.astype(self.work) for w in self.model.weights])
         plain.snapshots = True
         with np.errstate(all="ignore"):
             plain.forward(inputs.astype(self.work))
-            loss = self.loss_value(plain.records[-1].pre_activation, plain.records[-1].output)
             layers = [
                 LayerTrace(r.name, *map(_narrow, (r.inputs, r.pre_activation, r.output)))
                 for r in plain.records
             ]
-        trace = Trace(layers, _narrow(loss), fused=self.fused, abstains=True)
+        trace = Trace(layers, fused=self.fused, abstains=True)
         directions = self._directions(layers)
-        found = directions.gradients(lambda run: self._dual_pass(inputs, directions, run))
+
+        def passes(run: Run) -> Any:
+            noted = [LayerTrace(layer.name) for layer in layers]
+            value = self._dual_pass(inputs, directions, run, noted)
+            if not run.other_way:
+                layers[:], trace.loss = noted, _narrow(value.value)
+            return value
+
+        found = directions.gradients(passes)
         for place, layer in enumerate(layers):
             for tensor in ("inputs", "pre_activation", "output"):
                 if (place, tensor) in found:
@@ -207,20 +214,26 @@ class _Witness:
                 directions.add(subject, chosen)
         return directions
 
-    def _dual_pass(self, inputs: Array, directions: _Directions, run: Run) -> Any:
+    def _dual_pass(
+        self, inputs: Array, directions: _Directions, run: Run, layers: list[LayerTrace]
+    ) -> Any:
+        """The loss; the forward tensors on the way are noted in ``layers``."""
         model = copy_with_weights(
             self.model, [directions.dual(n, w, run) for n, w in self.weights.items()]
         )
         hidden: Any = directions.dual((0, "inputs"), inputs, run)
         z: Any = None
-        for place, layer in enumerate(model.layers):
+        for place, (layer, noted) in enumerate(zip(model.layers, layers, strict=True)):
             if place:
                 hidden = directions.moved((place, "inputs"), hidden.copy())
+            noted.inputs = _narrow(hidden.value)
             if has_steps(layer):
                 z = directions.moved((place, "pre_activation"), layer.affine(hidden))
+                noted.pre_activation = _narrow(z.value)
                 hidden = layer.activate(z)
             else:
                 hidden = layer.forward(hidden)
+            noted.output = _narrow(hidden.value)
         hidden = directions.moved((len(model.layers) - 1, "output"), hidden.copy())
         return self.loss_value(z, hidden)
 
