@@ -18,6 +18,7 @@ from agreement.verdicts import TensorVerdict, Verdict
 from manual_backprop.activations import ACTIVATIONS
 from manual_backprop.catalogue import Catalogued
 from manual_backprop.losses import LOSSES
+from manual_backprop.regularizers import REGULARIZERS
 
 # Members of Keras without a counterpart, and why: the only ones that may lack one.
 EXCEPTIONS: dict[str, str] = {
@@ -67,7 +68,7 @@ Verify: TypeAlias = Callable[[type[Catalogued], Row, Sequence[str], int], None]
 
 
 def verify_function(kind: type[Catalogued], row: Row, against: Sequence[str], cases: int) -> None:
-    """Check an activation or a loss alone, every variant on numbers of every kind."""
+    """Check an activation, loss or regularizer alone, every variant on numbers of every kind."""
     mine = [pair for pair in subjects() if type(pair[0]) is kind]
     floors: list[float] = []
     for number, (subject, behind) in enumerate(mine):
@@ -91,6 +92,7 @@ def verify_function(kind: type[Catalogued], row: Row, against: Sequence[str], ca
 FAMILIES: dict[str, tuple[dict[str, Any], Verify]] = {
     "activations": (ACTIVATIONS, verify_function),
     "losses": (LOSSES, verify_function),
+    "regularizers": (REGULARIZERS, verify_function),
 }
 
 
@@ -127,5 +129,5 @@ def counterpart(names: Sequence[str], ours: dict[str, Any]) -> type[Catalogued] 
     """Our class for a member of Keras by any of its public names."""
     for kind in ours.values():
         if {kind.name, kind.__name__, *kind.aliases} & set(names):
-            return kind  # type: ignore[no-any-return]
+            return kind
     return None

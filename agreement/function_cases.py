@@ -13,10 +13,12 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from agreement.cases import DRAWS, LARGEST_BATCH, LARGEST_WIDTH, SPECIAL_NUMBERS, Kind
+from agreement.function_check import Function
 from manual_backprop import activations
 from manual_backprop.activations import ACTIVATIONS, Activation
 from manual_backprop.catalogue import every_variant
 from manual_backprop.losses import EPSILON, LOSSES, REDUCTIONS, CrossEntropy, Loss
+from manual_backprop.regularizers import REGULARIZERS, Regularizer
 from manual_backprop.typing import Array
 
 Generator: TypeAlias = np.random.Generator
@@ -36,7 +38,7 @@ class FunctionCase:
         kind: of the numbers. index: its place in the seed's sequence.
     """
 
-    subject: Activation | Loss
+    subject: Function
     inputs: Array
     other: Array
     behind: Activation | None
@@ -45,12 +47,12 @@ class FunctionCase:
 
 
 @cache
-def subjects() -> tuple[tuple[Activation | Loss, Activation | None], ...]:
+def subjects() -> tuple[tuple[Function, Activation | None], ...]:
     """Every function with every variant of its arguments, and a loss on each of its paths.
 
     Each pair is a function and the activation behind which it is computed, if any.
     """
-    found: list[tuple[Activation | Loss, Activation | None]] = []
+    found: list[tuple[Function, Activation | None]] = []
     found += [(activation, None) for activation in every_variant(ACTIVATIONS)]
     for number, loss in enumerate(every_variant(LOSSES)):
         # Reductions are the base's, so that each loss need not meet each of them alone.
@@ -60,6 +62,7 @@ def subjects() -> tuple[tuple[Activation | Loss, Activation | None], ...]:
             behind = activations.get(loss.fuses_with)
             found += [(replace(loss, path=path), behind) for path in ("fused", "probabilities")]
             found.append((replace(loss, from_logits=True), None))
+    found += [(regularizer, None) for regularizer in every_variant(REGULARIZERS)]
     return tuple(dict.fromkeys(found))
 
 
@@ -74,7 +77,7 @@ def draw_function_case(seed: int, index: int, dtype: str) -> FunctionCase:
 
 
 def build_function_case(
-    subject: Activation | Loss,
+    subject: Function,
     behind: Activation | None,
     kind: Kind,
     generator: Generator,
@@ -86,6 +89,9 @@ def build_function_case(
         inputs = _arguments(subject, kind, generator, shape, dtype)
         grad_output = _cast(DRAWS[Kind.SMOOTH](generator, _output_shape(subject, inputs)), dtype)
         return FunctionCase(subject, inputs, grad_output, None, kind)
+    if isinstance(subject, Regularizer):
+        weights = _cast(_numbers(kind, generator, shape), dtype)
+        return FunctionCase(subject, weights, weights, None, kind)
     from_logits = behind is not None or getattr(subject, "from_logits", False)
     if from_logits:
         predictions = _cast(_numbers(kind, generator, shape), dtype)

@@ -1,4 +1,4 @@
-"""One function alone, judged by the local view: an activation or a loss, and its gradient.
+"""One function alone, judged by the local view: an activation, loss or regularizer.
 
 The same expectation, bounds and verdicts as for a step of a network, for inputs of any rank
 that need no network to produce them: values at and beside every kink, other axes, half types.
@@ -15,34 +15,38 @@ from agreement.bounded import BoundedArray, bounded
 from agreement.checking import DEFAULT_AGAINST
 from agreement.complaints import own_error
 from agreement.formulas import as_references_compute
+from agreement.known import explained_by
 from agreement.precision import Precision, precision_of
 from agreement.report import Report
-from agreement.verdicts import MANUAL, Comparison, TensorVerdict, View, judge_tensors
+from agreement.verdicts import MANUAL, Comparison, TensorVerdict, Verdict, View, judge_tensors
 from manual_backprop import activations
 from manual_backprop.activations import Activation
 from manual_backprop.losses import Loss
+from manual_backprop.regularizers import Regularizer
 from manual_backprop.trace import TensorName
 from manual_backprop.typing import Array
 
+Function: TypeAlias = Activation | Loss | Regularizer
 # Values by tensor name.
 Results: TypeAlias = dict[TensorName, Any]
 
 
 def check_function(
-    subject: Activation | Loss,
+    subject: Function,
     inputs: Array,
     other: Array,
     *,
     against: Sequence[str] = DEFAULT_AGAINST,
     behind: Activation | None = None,
 ) -> Report:
-    """Judge an activation or a loss, and its gradient, on given numbers.
+    """Judge one function, and its gradient, on given numbers.
 
     Args:
-        subject: the function, with its arguments (and sample weights, if it is a loss).
+        subject: an activation, loss or regularizer, with its arguments and sample weights.
         inputs: what it is a function of; their dtype is the precision that is judged.
         other: for an activation the upstream gradient, a cotangent of the output's shape; for
-            a loss the targets, as its ``prepare`` returns them.
+            a loss the targets, as its ``prepare`` returns them; for a regularizer nothing
+            that is looked at.
         against: references of Keras by name.
         behind: for a loss the activation above ``inputs``, which are logits then.
 
@@ -60,6 +64,8 @@ def check_function(
         mode = reference.MODES[name]
         if isinstance(subject, Activation):
             pair = reference.functions.activation(subject, inputs, other, mode)
+        elif isinstance(subject, Regularizer):
+            pair = reference.functions.regularizer(subject, inputs, mode)
         else:
             pair = reference.functions.loss(subject, inputs, other, mode, behind)
         found = dict(zip(subject_names, pair, strict=True))
@@ -68,7 +74,7 @@ def check_function(
 
 
 def judge_function(
-    subject: Activation | Loss,
+    subject: Function,
     found: Results,
     inputs: Array,
     other: Array,
@@ -81,11 +87,17 @@ def judge_function(
         subject, inputs, other, behind=behind, reference=witness != MANUAL, inner=excess_precision
     )
     comparisons = [Comparison(name, found[name], bounds) for name, bounds in wanted.items()]
-    return judge_tensors(comparisons, View.LOCAL, witness)
+    verdicts = judge_tensors(comparisons, View.LOCAL, witness)
+    for v, c in zip(verdicts, comparisons, strict=True):
+        if v.verdict is Verdict.DISAGREE:
+            numbers = (inputs, other, c.actual, c.expected)
+            if row := explained_by(subject, v.tensor, witness, *numbers):
+                v.verdict, v.note = Verdict.KNOWN, f"finding {row.finding}: {row.sentence}"
+    return verdicts
 
 
 def expected(
-    subject: Activation | Loss,
+    subject: Function,
     inputs: Array,
     other: Array,
     *,
@@ -106,12 +118,12 @@ def expected(
     with own_error(), np.errstate(all="ignore"):
         if reference and isinstance(subject, Activation | Loss):
             subject = as_references_compute(subject)
-        given = other if isinstance(subject, Loss) else exact(other)
+        given = exact(other) if isinstance(subject, Activation) else other
         return _run(subject, exact(inputs), given, behind)
 
 
 def computed(
-    subject: Activation | Loss, inputs: Array, other: Array, behind: Activation | None = None
+    subject: Function, inputs: Array, other: Array, behind: Activation | None = None
 ) -> Results:
     """The manual code's own value and gradient."""
     with np.errstate(all="ignore"):  # an overflow is a verdict, not a warning
@@ -126,6 +138,11 @@ def _run(subject: Any, inputs: Array, other: Array, behind: Activation | None) -
         return {
             TensorName(subject.name, "output"): output,
             TensorName(subject.name, "grad_inputs"): grad,
+        }
+    if isinstance(subject, Regularizer):
+        return {
+            TensorName(subject.name, "penalty"): subject.value(inputs),
+            TensorName(subject.name, "grad_inputs"): subject.gradient(inputs),
         }
     names = TensorName(subject.name, "loss"), TensorName(subject.name, "grad_inputs")
     if behind is None:

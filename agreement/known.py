@@ -16,6 +16,7 @@ import numpy as np
 
 from agreement.bounded import BoundedArray
 from manual_backprop.catalogue import Catalogued
+from manual_backprop.regularizers import L1, L1L2, L2, OrthogonalRegularizer
 from manual_backprop.typing import Array
 
 EVERY_MODE = ("keras", "keras-graph", "keras-xla")
@@ -44,13 +45,53 @@ class KnownDisagreement:
     function: str
     sentence: str
     where: Where
-    example: Callable[[], Example]
+    example: Example
     tensors: tuple[str, ...] = ("grad_inputs",)
     modes: tuple[str, ...] = EVERY_MODE
     dtypes: tuple[str, ...] = EVERY_DTYPE
 
 
-KNOWN: tuple[KnownDisagreement, ...] = ()
+def everywhere(subject: Any, inputs: Array, other: Array) -> Array:
+    """Every element."""
+    return np.ones(np.shape(inputs), bool)
+
+
+def single_vector(subject: Any, inputs: Array, other: Array) -> Array:
+    """Everywhere, if there is a single row (or column) to be orthogonal to the others."""
+    count = inputs.shape[0] if subject.mode == "rows" else inputs.shape[1]
+    return np.full(inputs.shape, count == 1)
+
+
+def factor_is_rounded(subject: Any, inputs: Array, other: Array) -> Array:
+    """Everywhere, if float32 cannot hold one of the factors."""
+    factors = [value for value in subject.arguments.values() if isinstance(value, float)]
+    return np.full(np.shape(inputs), any(np.float32(factor) != factor for factor in factors))
+
+
+FACTOR = "Keras rounds the factor to float32, also for float64 weights"
+REGULARIZERS: tuple[KnownDisagreement, ...] = (
+    KnownDisagreement(
+        6,
+        "orthogonal_regularizer",
+        "a single row has no pairs: Keras divides 0 by 0, the penalty is 0",
+        single_vector,
+        (OrthogonalRegularizer(), [[0.5, -1.0, 2.0]], [[0.0]]),
+        tensors=("penalty", "grad_inputs"),
+    ),
+    *(
+        KnownDisagreement(
+            7,
+            subject.name,
+            FACTOR,
+            factor_is_rounded,
+            (subject, [[0.5, -1.0, 2.0], [1.0, 2.0, -1.0]], [[0.0]]),
+            tensors=("penalty", "grad_inputs"),
+            dtypes=("float64",),
+        )
+        for subject in (L1(0.3), L2(0.3), L1L2(0.3, 0.3), OrthogonalRegularizer(0.3))
+    ),
+)
+KNOWN: tuple[KnownDisagreement, ...] = (*REGULARIZERS,)
 
 
 def known_for(subject: Catalogued, tensor: str, mode: str, dtype: str) -> list[KnownDisagreement]:

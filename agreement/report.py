@@ -80,7 +80,8 @@ class Report:
     @property
     def worst_ratio(self) -> float:
         """The largest error/bound of all verdicts: the headroom that is used up."""
-        return max((v.ratio for v in self.verdicts), default=0.0)
+        judged = (v.ratio for v in self.verdicts if v.verdict is not Verdict.KNOWN)
+        return max(judged, default=0.0)
 
     def counts(self, view: View | None = None) -> dict[str, int]:
         """How many verdicts of each kind, in one view or in both."""

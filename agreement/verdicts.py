@@ -33,6 +33,7 @@ class Verdict(StrEnum):
     """The outcome for one tensor, the gravest that applies, in this order."""
 
     DISAGREE = "DISAGREE"  # an element lies outside its bound
+    KNOWN = "KNOWN"  # lies outside where the installed Keras is known to be wrong
     OVERFLOW = "OVERFLOW"  # an element may overflow the working precision: not compared
     BLUNT = "BLUNT"  # agrees, but no error could have been seen
     KINK = "KINK"  # agrees only because rounding may decide a mask either way

@@ -15,10 +15,11 @@ import numpy as np
 
 from manual_backprop.activations import Activation
 from manual_backprop.losses import Loss
+from manual_backprop.regularizers import Regularizer
 from manual_backprop.typing import Array
 from reference.frameworks import frameworks
 from reference.modes import Mode
-from reference.twin import activation_twin, loss_twin
+from reference.twin import activation_twin, loss_twin, regularizer_twin
 
 # Sizes; None is any.
 Shape: TypeAlias = tuple[int | None, ...]
@@ -66,6 +67,16 @@ def loss(
         # Keras warns that one class is unusual; here it is a case like any other.
         warnings.simplefilter("ignore")
         value, grad = call(*_constants(predictions, labels, *weights))
+    return value.numpy(), grad.numpy()
+
+
+def regularizer(subject: Regularizer, inputs: Array, mode: Mode) -> tuple[Array, Array]:
+    """(penalty, ∂penalty/∂inputs), of the inputs' dtype.
+
+    Raises:
+        TypeError: for a regularizer without a Keras twin.
+    """
+    value, grad = _regularizer_call(subject, inputs.dtype.name, mode)(*_constants(inputs))
     return value.numpy(), grad.numpy()
 
 
@@ -132,6 +143,24 @@ def _loss_call(
 
     kinds = [*dtypes, *("bool" if name == "mask" else dtype for name in names)]
     return _in_mode(run, mode, list(zip(shapes, kinds, strict=True)))
+
+
+@lru_cache(maxsize=256)
+def _regularizer_call(
+    subject: Regularizer, dtype: str, mode: Mode
+) -> Callable[..., tuple[Any, Any]]:
+    tf, _ = frameworks()
+    twin = regularizer_twin(subject, dtype)
+
+    def run(inputs: Any) -> tuple[Any, Any]:
+        with tf.GradientTape() as tape:
+            tape.watch(inputs)
+            value = twin(inputs)
+        grad = tape.gradient(value, inputs)
+        return tf.identity(value), tf.zeros_like(inputs) if grad is None else grad
+
+    # The number of rows enters the formula of one of them, so each shape is traced by itself.
+    return tf.function(run, jit_compile=mode.xla) if mode.compiled else run
 
 
 def _in_mode(

@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import Any
 
 from manual_backprop.losses import LOSSES, Loss
+from manual_backprop.regularizers import REGULARIZERS, Regularizer
 from manual_backprop.typing import Array
 from reference.architecture import Affine, Architecture
 from reference.frameworks import frameworks
@@ -163,6 +164,20 @@ def loss_twin(loss: Loss, dtype: str) -> Any:
         raise TypeError(NO_TWIN.format(kind="loss", name=loss.name))
     arguments = {name: value for name, value in loss.arguments.items() if name != "path"}
     return twin(dtype=dtype, **arguments)
+
+
+def regularizer_twin(regularizer: Regularizer, dtype: str) -> Any:
+    """Keras' regularizer of the same class name, with the same arguments."""
+    _, keras = frameworks()
+    own = REGULARIZERS.get(regularizer.name)
+    kind = None if own is None else getattr(keras.regularizers, own.__name__, None)
+    if kind is None:
+        raise TypeError(NO_TWIN.format(kind="regularizer", name=regularizer.name))
+    twin = kind(**regularizer.arguments)
+    if hasattr(twin, "factor"):
+        # Keras makes a float32 tensor of it, which float64 weights cannot be multiplied by.
+        twin.factor = keras.ops.cast(twin.factor, dtype)
+    return twin
 
 
 def activation_twin(activation: Any) -> Callable[[Any], Any]:
