@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from agreement.pieces import pieces
+from agreement.slips import slips
 from manual_backprop.activations import Activation
 from manual_backprop.typing import Array
 
@@ -212,9 +213,12 @@ def activation_gradients(e: Evidence) -> Iterator[Candidate]:
     if z is None or g is None or activation is None:
         return
     y = activation.forward(z)
-    derivative = activation.backward(np.ones_like(z), z, y)
-    yield "derivative-missing", f"the derivative of {activation.name} is missing", g
+    derivative = activation.backward(np.ones_like(y), z, y)
     yield "upstream-missing", "the upstream gradient is missing", derivative
+    yield from slips(activation, z, g, y)
+    if y.shape != z.shape:  # two inputs for one output: no product of the two
+        return
+    yield "derivative-missing", f"the derivative of {activation.name} is missing", g
     yield (
         "derivative-twice",
         f"the derivative of {activation.name} is applied twice",

@@ -182,7 +182,9 @@ class OtherFormula(Activation):
     def backward(self, grad_output: Array, inputs: Array, output: Array) -> Array:
         grad = self.activation.backward(grad_output, inputs, output)
         slope = _largest(self.formula.slope, inputs, self.activation.arguments)
-        return _widened(grad, slope * (np.abs(grad_output.value) + grad_output.error))
+        with np.errstate(invalid="ignore"):
+            extra = slope * (np.abs(grad_output.value) + grad_output.error)
+        return _widened(grad, extra)
 
 
 def as_references_compute(subject: Subject) -> Subject:
