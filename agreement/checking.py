@@ -18,6 +18,7 @@ from agreement.expectation import (
     has_other_formulas,
 )
 from agreement.foreign import OURS, Layout, SumOverSamples
+from agreement.known_steps import mark_known
 from agreement.opinion import dual_local_trace, dual_trace
 from agreement.precision import precision_of
 from agreement.report import Report, one_per_tensor
@@ -342,6 +343,8 @@ def judge_traces(
                 steps = dual_local_trace(model, traces[MANUAL], targets, loss)
             pairs.append((steps, local_of[MANUAL if name == DUAL else name], View.LOCAL, name))
         verdicts += judge_pairs(pairs)
+    witnesses = {name: trace for name, trace in traces.items() if name in references}
+    mark_known(verdicts, model, targets, loss, witnesses, local_of)
     return verdicts
 
 

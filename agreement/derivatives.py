@@ -37,7 +37,7 @@ DERIVATIVES: dict[np.ufunc, Callable[..., tuple[Any, ...]]] = {
     np.hypot: lambda y, a, b: (a / y, b / y),
     np.exp: lambda y, a: (y,),
     np.exp2: lambda y, a: (y * _log(a.dtype, 2),),
-    np.expm1: lambda y, a: (y + 1,),
+    np.expm1: lambda y, a: (np.exp(a),),
     np.log: lambda y, a: (1 / a,),
     np.log2: lambda y, a: (1 / (a * _log(a.dtype, 2)),),
     np.log10: lambda y, a: (1 / (a * _log(a.dtype, 10)),),
@@ -60,6 +60,7 @@ DERIVATIVES: dict[np.ufunc, Callable[..., tuple[Any, ...]]] = {
 }
 SPECIAL_DERIVATIVES: dict[str, Callable[[Array, Array], Array]] = {
     "sigmoid": lambda x, y: y * SPECIAL["sigmoid"](-x),
+    "root": lambda x, y: np.where(x > 0, 0.5 / y, 0.0),
     "softplus": lambda x, y: SPECIAL["sigmoid"](x),
     "erf": lambda x, y: np.exp(-x * x) * (2 / x.dtype.type(ROOT_PI)),
     "erfc": lambda x, y: np.exp(-x * x) * (-2 / x.dtype.type(ROOT_PI)),
