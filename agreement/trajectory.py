@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 
 from agreement.bounded import BoundedArray, bounded
-from agreement.precision import precision_of
+from agreement.known_updates import as_keras_computes, rows_for
+from agreement.precision import Precision, precision_of
 from agreement.report import Report
 from agreement.verdicts import (
     MANUAL,
@@ -26,7 +28,7 @@ from agreement.verdicts import (
     View,
     judge_tensors,
 )
-from manual_backprop.optimizers import LossScaleOptimizer, Optimizer, Snapshot, State
+from manual_backprop.optimizers import LossScaleOptimizer, Muon, Optimizer, Snapshot, State
 from manual_backprop.trace import TensorName
 from manual_backprop.typing import Array
 from reference.modes import MODES
@@ -80,37 +82,117 @@ def run_manual(optimizer: Optimizer, start: Snapshot, gradients: Gradients) -> l
     """The manual optimizer's own run, on copies of everything."""
     now = copy.deepcopy(start)
     found = [copy.deepcopy(now)]
+    subject = copy.copy(optimizer)
+    stages: dict[str, list[Array]] = {}
+    if isinstance(subject, Muon):
+        stages_of = subject.stages
+        vars(subject)["stages"] = lambda x, name: stages.setdefault(name, stages_of(x, name))
     for given in gradients:
+        stages = {}
         with np.errstate(all="ignore"):  # an overflow is a verdict, not a warning
-            optimizer.step([g.copy() for g in given], now.weights, now.state)
-        found.append(copy.deepcopy(now))
+            subject.step([g.copy() for g in given], now.weights, now.state)
+        found.append(copy.deepcopy(now._replace(stages=stages)))
     return found
 
 
 def judge_trajectory(trajectory: Trajectory, *, end_to_end: bool = True) -> Report:
     """Judge every step of every witness, locally and, if wanted, with propagated bounds."""
-    verdicts: list[TensorVerdict] = []
-    for witness, snapshots in trajectory.snapshots.items():
-        steps = zip(snapshots[:-1], snapshots[1:], trajectory.gradients, strict=True)
-        comparisons = []
-        for number, (before, after, given) in enumerate(steps, start=1):
-            expected = expected_step(trajectory.optimizer, before, given)
-            comparisons += list(_compare(number, before, after, expected))
-        verdicts += judge_tensors(comparisons, View.LOCAL, witness)
-    report = Report(verdicts, _required(verdicts))
+    optimizer = trajectory.optimizer
+    local = _explained(trajectory, _judge_locally)
+    report = Report(local, frozenset((v.witness, v.name) for v in local))
+    report.facts["sharp_local"] = share_of_evidence(local)
     if end_to_end:
-        propagated = _judge_propagated(trajectory)
-        report.verdicts += propagated
+        propagated = _explained(trajectory, _judge_propagated)
+        for witness in trajectory.snapshots:
+            own = [v for v in propagated if v.witness == witness]
+            for verdict in [v for v in own if v.verdict is Verdict.DISAGREE][1:]:
+                verdict.consequence = True
+        report.verdicts = local + propagated
         report.facts["sharp_end_to_end"] = share_of_evidence(propagated)
-    report.facts["sharp_local"] = share_of_evidence(verdicts)
+    report.facts["optimizer"] = repr(optimizer)
     return report
 
 
-def expected_step(optimizer: Optimizer, before: Snapshot, gradients: Sequence[Array]) -> Snapshot:
-    """What a correct step gives from a snapshot's own numbers, with bounds."""
+# From an optimizer, gradients and snapshots by witness to verdicts.
+_Judge: TypeAlias = Callable[[Trajectory], list[TensorVerdict]]
+
+
+def _explained(trajectory: Trajectory, judge: _Judge) -> list[TensorVerdict]:
+    """Verdicts, of which those that a known disagreement of Keras explains say so."""
+    verdicts = judge(trajectory)
+    first = next(iter(trajectory.snapshots.values()))[0]
+    rows = rows_for(trajectory.optimizer, first.weights[0].dtype.name)
+    witnesses = {v.witness for v in verdicts if v.verdict is Verdict.DISAGREE} - {MANUAL}
+    if not rows or not witnesses:
+        return verdicts
+    as_keras = Trajectory(
+        as_keras_computes(trajectory.optimizer, rows),
+        trajectory.gradients,
+        {witness: trajectory.snapshots[witness] for witness in witnesses},
+    )
+    explained = {(v.witness, v.name) for v in judge(as_keras) if v.verdict is not Verdict.DISAGREE}
+    for v in verdicts:
+        if v.verdict is Verdict.DISAGREE and (v.witness, v.name) in explained:
+            v.verdict = Verdict.KNOWN
+            v.note = "; ".join(f"finding {row.finding}: {row.sentence}" for row in rows)
+    return verdicts
+
+
+def _judge_locally(trajectory: Trajectory) -> list[TensorVerdict]:
+    verdicts = []
+    for witness, snapshots in trajectory.snapshots.items():
+        steps = zip(snapshots[:-1], snapshots[1:], trajectory.gradients, strict=True)
+        comparisons: list[Comparison] = []
+        for number, (before, after, given) in enumerate(steps, start=1):
+            expected = expected_step(trajectory.optimizer, before, given, after.stages)
+            comparisons += _compare(number, before, after, expected)
+        verdicts += judge_tensors(comparisons, View.LOCAL, witness)
+    return verdicts
+
+
+def expected_step(
+    optimizer: Optimizer,
+    before: Snapshot,
+    gradients: Sequence[Array],
+    stages: Mapping[str, Sequence[Array]] | None = None,
+) -> Snapshot:
+    """What a correct step gives from a snapshot's own numbers, with bounds.
+
+    Each stage of an update is computed from the ``stages`` that the witness has been through.
+    """
     now = _with_bounds(before)
-    _step(optimizer, now, gradients)
-    return now
+    subject = copy.copy(optimizer)
+    expected: dict[str, list[Array]] = {}
+    if isinstance(subject, Muon) and stages:
+        forced = _Stages(subject, stages, now.weights[0].precision, expected)
+        vars(subject)["stages"] = forced
+    _step(subject, now, gradients)
+    return now._replace(stages=expected)
+
+
+class _Stages:
+    """Muon's stages, each computed from the one before as the witness stored it."""
+
+    def __init__(
+        self,
+        optimizer: Muon,
+        stored: Mapping[str, Sequence[Array]],
+        precision: Precision,
+        expected: dict[str, list[Array]],
+    ) -> None:
+        self.optimizer, self.stored = optimizer, stored
+        self.precision, self.expected = precision, expected
+
+    def __call__(self, x: Array, name: str) -> list[Array]:
+        tall = x.shape[0] > x.shape[1]
+
+        def turned(stage: Array) -> Array:
+            return stage.T if tall else stage
+
+        seen = [turned(bounded(stage, self.precision)) for stage in self.stored[name]]
+        found = [self.optimizer.normalised(turned(x)), *map(self.optimizer.iterated, seen[:-1])]
+        self.expected[name] = [turned(stage) for stage in found]
+        return [turned(stage) for stage in seen]
 
 
 def _step(optimizer: Optimizer, now: Snapshot, gradients: Sequence[Array]) -> None:
@@ -150,6 +232,9 @@ def _compare(
         for name, wanted in expected.state.slots[index].items():
             found = after.state.slots[index][name]
             yield Comparison(TensorName(step, f"{weight}.{name}"), found, wanted)
+        for stage, wanted in enumerate(expected.stages.get(weight, ())):
+            place = TensorName(step, f"{weight}.iterate_{stage}")
+            yield Comparison(place, after.stages[weight][stage], wanted)
         yield _change(
             TensorName(step, weight),
             before.weights[index],
@@ -164,6 +249,7 @@ def _change(name: TensorName, before: Array, after: Array, expected: BoundedArra
     with np.errstate(invalid="ignore"):
         moved = expected.value - old
         error = expected.error + 2.0**-52 * np.abs(moved)
+        error = np.where(np.isinf(expected.error), np.inf, error)
         smooth = expected.smooth_error
         wanted = BoundedArray(moved, error, expected.precision, smooth_error=smooth)
         return Comparison(name, after.astype(np.float64) - old, wanted)
@@ -179,22 +265,16 @@ def _judge_propagated(trajectory: Trajectory) -> list[TensorVerdict]:
         for witness, held in snapshots.items():
             before = held[number - 1]
             comparisons[witness] += list(_compare(number, before, held[number], expected))
-    verdicts = []
-    for witness, compared in comparisons.items():
-        judged = judge_tensors(compared, View.END_TO_END, witness)
-        for verdict in [v for v in judged if v.verdict is Verdict.DISAGREE][1:]:
-            verdict.consequence = True
-        verdicts += judged
-    return verdicts
+    return [
+        verdict
+        for witness, compared in comparisons.items()
+        for verdict in judge_tensors(compared, View.END_TO_END, witness)
+    ]
 
 
 def share_of_evidence(verdicts: Sequence[TensorVerdict]) -> float:
     """The share of tensors in every element of which an error could have been seen."""
     return sum(v.is_evidence for v in verdicts) / max(len(verdicts), 1)
-
-
-def _required(verdicts: Sequence[TensorVerdict]) -> frozenset[tuple[str, str]]:
-    return frozenset((v.witness, v.name) for v in verdicts)
 
 
 __all__ = ["Trajectory", "check_trajectory", "expected_step", "judge_trajectory", "run_manual"]

@@ -63,6 +63,12 @@ def softplus(x: Array) -> Array:
     return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))  # (1)
 
 
+@_dispatching
+def root(x: Array) -> Array:
+    """√max(x, 0): the root of what is not negative, whatever rounding makes of it."""
+    return np.sqrt(np.maximum(x, 0))
+
+
 # Numerators and denominators, highest power first. CALERF stores a numerator's leading
 # coefficient last, and a denominator's, a 1, not at all. Digits that float64 cannot hold serve
 # the extended format.

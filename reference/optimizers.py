@@ -20,16 +20,31 @@ from reference.frameworks import floatx, frameworks
 from reference.modes import Mode
 
 # Slots that Keras names otherwise: of the twin and the number of a weight.
-SLOTS: dict[str, Callable[[Any, int], Any]] = {}
-# What all weights share, of the twin.
-SHARED: dict[str, Callable[[Any], Any]] = {}
+SLOTS: dict[str, Callable[[Any, int], Any]] = {
+    "row": lambda twin, index: twin._r[index],
+    "column": lambda twin, index: twin._c[index],
+}
+# What all weights share and what is counted, of the twin.
+SHARED: dict[str, Callable[[Any], Any]] = {
+    "momentum_product": lambda twin: getattr(twin, "inner_optimizer", twin)._u_product,
+    "dynamic_scale": lambda twin: twin.dynamic_scale,
+    "step_counter": lambda twin: twin.step_counter,
+}
+
+
+# Arguments that are multiplied with variables as they are: NumPy's numbers would take that over.
+PLAIN = {("adadelta", "rho"), ("muon", "momentum")}
 
 
 def optimizer_twin(optimizer: Optimizer, dtype: str) -> Any:
     """Keras' optimizer of the same class name, with the same arguments."""
     _, keras = frameworks()
     kind = _of_same_name(keras.optimizers, OPTIMIZERS, optimizer)
-    return kind(**{name: _twin_of(value, dtype) for name, value in optimizer.arguments.items()})
+    arguments = {
+        name: value if (optimizer.name, name) in PLAIN else _twin_of(value, dtype)
+        for name, value in optimizer.arguments.items()
+    }
+    return kind(**arguments)
 
 
 def schedule_twin(schedule: Schedule, dtype: str) -> Any:
@@ -67,7 +82,7 @@ class OptimizerTwin:
 
     def __init__(self, optimizer: Optimizer, start: Snapshot, mode: Mode) -> None:
         tf, keras = frameworks()
-        self.start = start
+        self.start, self.mode = start, mode
         self.dtype = start.weights[0].dtype.name
         with floatx(self.dtype):
             self.twin = optimizer_twin(optimizer, self.dtype)
@@ -77,9 +92,10 @@ class OptimizerTwin:
             ]
             self.twin.build(self.variables)
         self._set(start)
-        self._apply = self._step
+        self._apply, self._iterates = self._step, self._iterate
         if mode.compiled:
             self._apply = tf.function(self._step, jit_compile=mode.xla)
+            self._iterates = tf.function(self._iterate, jit_compile=mode.xla)
 
     def _step(self, gradients: Sequence[Any]) -> None:
         self.twin.apply(gradients, self.variables)
@@ -89,7 +105,7 @@ class OptimizerTwin:
         tf, _ = frameworks()
         with floatx(self.dtype):
             self._apply([tf.constant(g) for g in gradients])
-        return self.snapshot()
+            return self.snapshot(gradients)
 
     @property
     def _innermost(self) -> Any:
@@ -101,23 +117,47 @@ class OptimizerTwin:
         wanted = f"{self.variables[index].path.replace('/', '_')}_{name}"
         return next(v for v in self.twin.variables if v.name == wanted)
 
-    def snapshot(self) -> Snapshot:
-        """The weights and the state, as copies."""
+    def snapshot(self, gradients: Sequence[Array] = ()) -> Snapshot:
+        """The weights, the state and, after a step, its stages, as copies."""
         state = self.start.state
         slots = [
             {name: np.array(self._slot(name, index)) for name in slots}
             for index, slots in enumerate(state.slots)
         ]
         shared = {name: np.array(SHARED[name](self.twin)) for name in state.shared}
+        counts = {name: int(SHARED[name](self.twin)) for name in state.counts}
         iterations = int(self._innermost._iterations)
-        made = State(slots, shared, state.names, state.shapes, iterations)
-        return Snapshot([np.array(v) for v in self.variables], made)
+        made = State(slots, shared, state.names, state.shapes, iterations, counts)
+        return Snapshot([np.array(v) for v in self.variables], made, self._stages(gradients))
+
+    def _stages(self, gradients: Sequence[Array]) -> dict[str, list[Array]]:
+        """What Muon's iteration starts from and each iterate, for each weight that has any.
+
+        A program that XLA compiles on its own need not give the numbers of the whole step.
+        """
+        tf, keras = frameworks()
+        if self.mode.xla:
+            return {}
+        velocities = getattr(self.twin, "adam_velocities", [])
+        found = {}
+        for gradient, velocity, m, variable in zip(
+            gradients, velocities, getattr(self.twin, "momentums", []), self.variables, strict=False
+        ):
+            if velocity is None:
+                x = tf.constant(gradient) + self.twin.momentum * m if self.twin.nesterov else m
+                iterates = self._iterates(keras.ops.convert_to_tensor(x))
+                found[variable.path] = [iterate.numpy() for iterate in iterates]
+        return found
+
+    def _iterate(self, x: Any) -> list[Any]:
+        steps = range(self.twin.ns_steps + 1)
+        return [self.twin.zeropower_via_newtonschulz5(x, count) for count in steps]
 
     def _set(self, snapshot: Snapshot) -> None:
         for index, slots in enumerate(snapshot.state.slots):
             for name, slot in slots.items():
                 self._slot(name, index).assign(slot)
-        for name, number in snapshot.state.shared.items():
+        for name, number in (snapshot.state.shared | snapshot.state.counts).items():
             SHARED[name](self.twin).assign(number)
         self._innermost._iterations.assign(snapshot.state.iterations)
 

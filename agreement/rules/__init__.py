@@ -36,6 +36,7 @@ UFUNCS: dict[np.ufunc, Primitive] = {
     np.log: Primitive(transcendental.log, "log"),
     np.log1p: Primitive(transcendental.log1p, "log1p"),
     np.sqrt: Primitive(arithmetic.sqrt, "sqrt"),
+    np.hypot: Primitive(arithmetic.hypot, "hypot"),
     np.tanh: Primitive(transcendental.tanh, "tanh"),
     np.exp2: Primitive(transcendental.exp2, "exp2"),
     np.log2: Primitive(transcendental.log2, "log2"),
@@ -48,6 +49,7 @@ UFUNCS: dict[np.ufunc, Primitive] = {
 # The functions that NumPy lacks, by their names in ``manual_backprop.special``.
 SPECIAL: dict[str, Primitive] = {
     "sigmoid": Primitive(transcendental.sigmoid, "sigmoid"),
+    "root": Primitive(arithmetic.root, "sqrt"),
     "softplus": Primitive(transcendental.softplus, "softplus"),
     "erf": Primitive(transcendental.erf, "erf"),
     "erfc": Primitive(transcendental.erfc, "erfc"),

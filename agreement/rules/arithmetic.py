@@ -51,7 +51,8 @@ def square(a: Operand) -> Moved:
 def power(a: Operand, b: Operand) -> Moved:
     """a^p for an exact p: |p| a^p / a, largest at the upper end if p ≥ 1, else at the lower.
 
-    Without bound where the base may be 0 or negative, unless p is a whole number ≥ 1. And as
+    Without bound where the base may be 0 or negative, unless p is a whole number ≥ 1 or the base
+    is 0 for certain and p > 0. And as
     a^p = e^(p log a), an exponent that is rounded to double precision: 2^-52 |log a^p| a^p.
     """
     exponent = b.value
@@ -59,7 +60,8 @@ def power(a: Operand, b: Operand) -> Moved:
     end = np.abs(a.value) + np.where(exponent >= 1, a.error, -a.error)
     error = np.abs(exponent) * np.power(end, exponent) * (a.error / end)
     whole = (exponent >= 1) & (exponent == np.floor(exponent))
-    usable = b.exact & (whole | (a.value - a.error > 0))
+    zero = (a.value == 0) & (a.error == 0) & (exponent > 0)
+    usable = b.exact & (whole | zero | (a.value - a.error > 0))
     magnitude = np.abs(value)
     rounding = magnitude * np.abs(np.log(np.where(magnitude > 0, magnitude, 1.0))) * 2.0**-52
     return value, np.where(usable, np.where(a.error == 0, 0.0, error) + rounding, np.inf)
@@ -101,3 +103,20 @@ def sqrt(a: Operand) -> Moved:
     slope = value + np.sqrt(np.maximum(low, 0))
     error = np.where(a.error == 0, 0.0, a.error / slope)
     return value, np.where(low >= 0, error, np.inf)
+
+
+def root(a: Operand) -> Moved:
+    """As ``sqrt``; where 0 is within reach, from √(v+e) down to 0."""
+    value = np.sqrt(np.maximum(a.value, 0))
+    low = a.value - a.error
+    slope = value + np.sqrt(np.maximum(low, 0))
+    high = np.sqrt(np.maximum(a.value + a.error, 0))
+    error = np.where(
+        low > 0, a.error / np.where(low > 0, slope, 1.0), np.maximum(high - value, value)
+    )
+    return value, np.where(a.error == 0, 0.0, error)
+
+
+def hypot(a: Operand, b: Operand) -> Moved:
+    """| |x| − |x′| | ≤ |x − x′| in the plane. Not √(a² + b²), whose squares may underflow."""
+    return np.hypot(a.value, b.value), np.hypot(a.error, b.error)

@@ -16,6 +16,7 @@ import numpy as np
 from manual_backprop.optimizers.base import Slots, Step, zeros
 from manual_backprop.optimizers.descent import Descent
 from manual_backprop.optimizers.norms import number_like
+from manual_backprop.special import root
 from manual_backprop.typing import Array
 
 __all__ = ["Adam", "AdamW", "Adamax", "Nadam", "ScheduleFreeAdamW"]
@@ -79,13 +80,13 @@ class Adam(Moments):
 
     def update(self, gradient: Array, weight: Array, slots: Slots, step: Step) -> None:
         m, v = self.update_moments(gradient, slots)  # (1)
-        root = np.sqrt(share_of_mean(self.beta_2, step.number, weight))
-        alpha = step.learning_rate * root / share_of_mean(self.beta_1, step.number, weight)  # (2)
+        mean = np.sqrt(share_of_mean(self.beta_2, step.number, weight))
+        alpha = step.learning_rate * mean / share_of_mean(self.beta_1, step.number, weight)  # (2)
         if self.amsgrad:
             largest = slots["velocity_hat"]
             largest[...] = np.maximum(largest, v)  # (4)
             v = largest
-        weight -= m * alpha / (np.sqrt(v) + self.epsilon)  # (3)
+        weight -= m * alpha / (root(v) + self.epsilon)  # (3)
 
 
 @dataclass(eq=False, repr=False)
@@ -181,7 +182,7 @@ class Nadam(Moments):
         ahead = following * m / (1 - product * following)
         m_hat = ahead + (1 - now) * gradient / (1 - product)  # (3)
         v_hat = v / share_of_mean(self.beta_2, step.number, weight)
-        weight -= m_hat * step.learning_rate / (np.sqrt(v_hat) + self.epsilon)  # (4)
+        weight -= m_hat * step.learning_rate / (root(v_hat) + self.epsilon)  # (4)
 
 
 @dataclass(eq=False, repr=False)
@@ -229,7 +230,7 @@ class ScheduleFreeAdamW(Moments):
         v += (np.square(gradient) - v) * (1 - beta_2)  # (2)
         x = (weight - (1 - beta_1) * z) / beta_1  # (3)
         v_hat = v / share_of_mean(self.beta_2, step.number, weight)
-        z -= rate * gradient / (np.sqrt(v_hat) + self.epsilon)  # (4)
+        z -= rate * gradient / (root(v_hat) + self.epsilon)  # (4)
         part = 1 / number_like(step.number, weight)
         x = (1 - part) * x + part * z  # (5)
         weight[...] = (1 - beta_1) * z + beta_1 * x  # (6)

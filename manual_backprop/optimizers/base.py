@@ -39,10 +39,15 @@ class State:
 
 
 class Snapshot(NamedTuple):
-    """Weights and state at one time."""
+    """Weights and state at one time.
+
+    Attributes:
+        stages: of an update in stages, which Muon's is, what each gave, by the weight's name.
+    """
 
     weights: list[Array]
     state: State
+    stages: dict[str, list[Array]] = {}  # noqa: RUF012 - never changed
 
 
 @dataclass(frozen=True)

@@ -156,7 +156,7 @@ class Descent(Optimizer):
             self.update(gradient, weight, slots, Step(done + 1, rate, state.shared, name))  # (7)
         if self.use_ema:
             for weight, slots in zip(weights, state.slots, strict=True):
-                self._average(weight, slots, done)
+                self.average(weight, slots, done)
 
     def rate(self, iteration: int, weights: Sequence[Array]) -> Any:
         """η of a step; a schedule counts the gradients, not the updates."""
@@ -180,7 +180,8 @@ class Descent(Optimizer):
         if self.weight_decay is not None:
             weight -= weight * self.weight_decay * rate  # (6)
 
-    def _average(self, weight: Array, slots: Slots, done: int) -> None:
+    def average(self, weight: Array, slots: Slots, done: int) -> None:
+        """The moving average of one weight after ``done`` updates and one more."""
         average = slots["average"]
         momentum = number_like(self.ema_momentum if done else 0.0, weight)
         average[...] = momentum * average + (1 - momentum) * weight  # (8)

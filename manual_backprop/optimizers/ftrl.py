@@ -78,7 +78,11 @@ class Ftrl(Descent):
         z += shrunk - (power - np.power(n, p)) / eta * weight  # (2), (3)
         n[...] = total  # (3)
         quadratic = power / eta + (self.beta / eta + self.l2_regularization_strength)  # (4)
+        weight[...] = self.solved(z, quadratic)  # (5)
+
+    def solved(self, z: Array, quadratic: Array) -> Array:
+        """The weight that minimises, (5)."""
         threshold = self.l1_regularization_strength
         moved = np.abs(z) > threshold
         divisor = np.where(moved, quadratic, np.ones_like(quadratic))
-        weight[...] = (np.clip(z, -threshold, threshold) - z) / divisor  # (5)
+        return (np.clip(z, -threshold, threshold) - z) / divisor

@@ -13,6 +13,7 @@ from manual_backprop.optimizers.adam import Moments, share_of_mean
 from manual_backprop.optimizers.base import Slots, Step, zeros
 from manual_backprop.optimizers.descent import Descent
 from manual_backprop.optimizers.norms import norm
+from manual_backprop.special import root
 from manual_backprop.typing import Array
 
 __all__ = ["Lamb", "Muon"]
@@ -40,12 +41,16 @@ class Lamb(Moments):
         m, v = self.update_moments(gradient, slots)  # (1)
         m_hat = m / share_of_mean(self.beta_1, step.number, weight)
         v_hat = v / share_of_mean(self.beta_2, step.number, weight)
-        direction = m_hat / (np.sqrt(v_hat) + self.epsilon)  # (2)
-        size, length = norm(weight), norm(direction)
+        direction = m_hat / (root(v_hat) + self.epsilon)  # (2)
+        size, length = self.length(weight), self.length(direction)
         moving = length > 0
         ratio = size / np.where(moving, length, np.ones_like(length))
         ratio = np.where((size > 0) & moving, ratio, np.ones_like(ratio))
         weight -= ratio * step.learning_rate * direction  # (3)
+
+    def length(self, x: Array) -> Array:
+        """‖x‖."""
+        return norm(x)
 
 
 @dataclass(eq=False, repr=False)
@@ -128,18 +133,18 @@ class Muon(Descent):
         m = slots["momentum"]
         m += gradient + (self.momentum - 1) * m  # (1)
         x = gradient + self.momentum * m if self.nesterov else m  # (1)
-        direction = step.learning_rate * self.orthogonalised(x, step.name)
+        direction = step.learning_rate * self.stages(x, step.name)[-1]
         if self.rms_rate is not None:
             direction = direction * float(np.sqrt(max(weight.shape))) * self.rms_rate  # (4)
         weight -= direction  # (4)
 
-    def orthogonalised(self, x: Array, name: str = "") -> Array:
-        """x with its singular values brought near 1."""
+    def stages(self, x: Array, name: str = "") -> list[Array]:
+        """x normalised, and after each iteration, in its own orientation."""
         tall = x.shape[0] > x.shape[1]
-        x = self.normalised(x.T if tall else x)
+        found = [self.normalised(x.T if tall else x)]
         for _ in range(self.ns_steps):
-            x = self.iterated(x)
-        return x.T if tall else x
+            found.append(self.iterated(found[-1]))
+        return [stage.T for stage in found] if tall else found
 
     def normalised(self, x: Array) -> Array:
         """x with singular values of at most 1, (2)."""
@@ -156,6 +161,6 @@ class Muon(Descent):
         m += (gradient - m) * (1 - self.adam_beta_1)  # (5)
         v += (np.square(gradient) - v) * (1 - self.adam_beta_2)  # (5)
         rate = step.learning_rate * self.adam_lr_ratio
-        root = np.sqrt(share_of_mean(self.adam_beta_2, step.number, weight))
-        alpha = rate * root / share_of_mean(self.adam_beta_1, step.number, weight)
-        weight -= m * alpha / (np.sqrt(v) + self.epsilon)  # (6)
+        mean = np.sqrt(share_of_mean(self.adam_beta_2, step.number, weight))
+        alpha = rate * mean / share_of_mean(self.adam_beta_1, step.number, weight)
+        weight -= m * alpha / (root(v) + self.epsilon)  # (6)

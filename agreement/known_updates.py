@@ -1,0 +1,234 @@
+"""Expected disagreements of optimizers: where Keras' step is not the documented one.
+
+Each row repeats, in a line or two, what Keras computes instead. What disagrees with the manual
+code, and does not with that, is called KNOWN; so a row hides nothing but what it says.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from manual_backprop.optimizers import (
+    SGD,
+    Adafactor,
+    Descent,
+    Ftrl,
+    Lamb,
+    LossScaleOptimizer,
+    Muon,
+    Nadam,
+    Optimizer,
+    ScheduleFreeAdamW,
+    State,
+    Step,
+)
+from manual_backprop.optimizers.base import Slots
+from manual_backprop.optimizers.norms import number_like
+from manual_backprop.optimizers.schedules import Schedule
+from manual_backprop.typing import Array
+
+
+@dataclass(frozen=True)
+class KnownUpdate:
+    """One row.
+
+    Attributes:
+        finding: its number in docs/findings.md. sentence: what Keras does, and what is right.
+        kind: the optimizers that it concerns. applies: of those, which, with weights of a dtype.
+        methods: what Keras does, as methods in the place of the manual ones.
+        example: an optimizer on which it shows, on ``gradients`` as below.
+        scale: of the weights and gradients on which it shows. dtypes: those in which it shows.
+    """
+
+    finding: int
+    sentence: str
+    kind: type[Optimizer]
+    applies: Callable[[Any, str], bool]
+    methods: dict[str, Callable[..., Any]]
+    example: Callable[[], Optimizer]
+    scale: tuple[float, float] = (1.0, 1.0)
+    dtypes: tuple[str, ...] = ("float32", "float64")
+
+
+def _rounded_schedule(
+    self: Nadam, gradient: Array, weight: Array, slots: Slots, step: Step
+) -> None:
+    rounded = copy.copy(self)
+    vars(rounded)["schedule_decay"] = float(np.float32(self.schedule_decay))
+    Nadam.update(rounded, gradient, weight, slots, step)
+
+
+def _mean_from_new_z(
+    self: ScheduleFreeAdamW, gradient: Array, weight: Array, slots: Slots, step: Step
+) -> None:
+    y = weight.copy()
+    ScheduleFreeAdamW.update(self, gradient, weight, slots, step)
+    beta_1, z = number_like(self.beta_1, weight), slots["momentum"]
+    part = 1 / number_like(step.number, weight)
+    x = (1 - part) * ((y - (1 - beta_1) * z) / beta_1) + part * z
+    weight[...] = (1 - beta_1) * z + beta_1 * x
+
+
+def _twice_the_strength(
+    self: Ftrl, gradient: Array, weight: Array, slots: Slots, step: Step
+) -> None:
+    strength = 2 * self.l2_regularization_strength
+    Ftrl.update(_with(self, l2_regularization_strength=strength), gradient, weight, slots, step)
+
+
+def _division_in_any_case(self: Ftrl, z: Array, quadratic: Array) -> Array:
+    threshold = self.l1_regularization_strength
+    return (np.clip(z, -threshold, threshold) - z) / quadratic
+
+
+def _always_relative(
+    self: Adafactor, gradient: Array, weight: Array, slots: Slots, step: Step
+) -> None:
+    relative = _with(self, relative_step=True, learning_rate=1.0)
+    Adafactor.update(relative, gradient, weight, slots, step)
+
+
+def _average_of_every_gradient(
+    self: Descent, gradients: Sequence[Array], weights: Sequence[Array], state: State
+) -> None:
+    done = state.iterations // (self.gradient_accumulation_steps or 1)
+    Descent.update_all(_with(self, use_ema=False), gradients, weights, state)
+    for weight, slots in zip(weights, state.slots, strict=True):
+        self.average(weight, slots, done)
+
+
+def _root_of_squares(*arrays: Array) -> Array:
+    return np.sqrt(sum(np.sum(np.square(x)) for x in arrays))
+
+
+def _clipped_by_plain_norm(self: Descent, gradients: Sequence[Array]) -> Sequence[Array]:
+    if self.clipnorm is not None:
+        limit = self.clipnorm
+        return [g * (limit / np.maximum(_root_of_squares(g), limit)) for g in gradients]
+    if self.global_clipnorm is not None:
+        limit, norm = self.global_clipnorm, _root_of_squares(*gradients)
+        return [g * (limit * np.minimum(1 / norm, 1 / limit)) for g in gradients]
+    return Descent.clipped(self, gradients)
+
+
+def _with(optimizer: Any, **attributes: Any) -> Any:
+    """A copy with other attributes, of the same class."""
+    made = copy.copy(optimizer)
+    vars(made).update(attributes)
+    return made
+
+
+KNOWN_UPDATES: tuple[KnownUpdate, ...] = (
+    KnownUpdate(
+        21,
+        "0.96 is rounded to float32 in each weight's own step, also for float64 weights",
+        Nadam,
+        lambda optimizer, dtype: dtype == "float64",
+        {"update": _rounded_schedule},
+        Nadam,
+        dtypes=("float64",),
+    ),
+    KnownUpdate(
+        22,
+        "x is recovered from y with the z of after its step, not of before",
+        ScheduleFreeAdamW,
+        lambda optimizer, dtype: True,
+        {"update": _mean_from_new_z},
+        ScheduleFreeAdamW,
+    ),
+    KnownUpdate(
+        23,
+        "l2_regularization_strength counts twice",
+        Ftrl,
+        lambda optimizer, dtype: optimizer.l2_regularization_strength > 0,
+        {"update": _twice_the_strength},
+        lambda: Ftrl(0.1, l2_regularization_strength=1.0),
+    ),
+    KnownUpdate(
+        24,
+        "0 / 0 where nothing has been accumulated: the weight is 0 there",
+        Ftrl,
+        lambda optimizer, dtype: optimizer.initial_accumulator_value == 0,
+        {"solved": _division_in_any_case},
+        lambda: Ftrl(0.1, initial_accumulator_value=0.0),
+        scale=(1.0, 0.0),
+    ),
+    KnownUpdate(
+        25,
+        "the learning rate is min(η, 1/√t) without relative_step and with schedules as well",
+        Adafactor,
+        lambda optimizer, dtype: (
+            not optimizer.relative_step or isinstance(optimizer.learning_rate, Schedule)
+        ),
+        {"update": _always_relative},
+        lambda: Adafactor(0.5, relative_step=False),
+    ),
+    KnownUpdate(
+        26,
+        "the moving average takes in the weights, and overwrites them, while gradients are "
+        "accumulated",
+        Descent,
+        lambda optimizer, dtype: optimizer.use_ema and bool(optimizer.gradient_accumulation_steps),
+        {"update_all": _average_of_every_gradient},
+        lambda: SGD(0.1, use_ema=True, ema_momentum=0.8, gradient_accumulation_steps=3),
+    ),
+    KnownUpdate(
+        27,
+        "the squares of large gradients overflow: clipnorm gives 0, global_clipnorm NaN",
+        Descent,
+        lambda optimizer, dtype: bool(optimizer.clipnorm or optimizer.global_clipnorm),
+        {"clipped": _clipped_by_plain_norm},
+        lambda: SGD(0.1, clipnorm=1.0),
+        scale=(1.0, 1e30),
+        dtypes=("float32",),
+    ),
+    KnownUpdate(
+        27,
+        "the squares of large gradients overflow: the update is 0",
+        Muon,
+        lambda optimizer, dtype: True,
+        {"normalised": lambda self, x: x / (_root_of_squares(x) + 1e-7)},
+        Muon,
+        scale=(1.0, 1e30),
+        dtypes=("float32",),
+    ),
+    KnownUpdate(
+        28,
+        "the squares of a small direction underflow: its norm is 0 and the ratio 1",
+        Lamb,
+        lambda optimizer, dtype: True,
+        {"length": lambda self, x: _root_of_squares(x)},
+        Lamb,
+        scale=(1.0, 1e-30),
+        dtypes=("float32",),
+    ),
+)
+
+
+def rows_for(optimizer: Optimizer, dtype: str) -> list[KnownUpdate]:
+    """The rows that concern an optimizer, or the one inside it, with weights of a dtype."""
+    if isinstance(optimizer, LossScaleOptimizer):
+        return rows_for(optimizer.inner_optimizer, dtype)
+    return [
+        row
+        for row in KNOWN_UPDATES
+        if isinstance(optimizer, row.kind) and row.applies(optimizer, dtype)
+    ]
+
+
+def as_keras_computes(optimizer: Optimizer, rows: Sequence[KnownUpdate]) -> Optimizer:
+    """The optimizer with what the rows say in the place of what is right."""
+    if isinstance(optimizer, LossScaleOptimizer):
+        inner: Any = as_keras_computes(optimizer.inner_optimizer, rows)
+        return dataclasses.replace(optimizer, inner_optimizer=inner)
+    made = copy.copy(optimizer)
+    kind = type(optimizer)
+    methods = {name: method for row in rows for name, method in row.methods.items()}
+    made.__class__ = type(kind.__name__, (kind,), methods)
+    return made
