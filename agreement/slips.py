@@ -17,6 +17,7 @@ OTHER = "other-derivative", "another function's derivative is used"
 PARTIAL = "derivative-partial", "a part of the derivative is missing"
 SIGN = "derivative-sign", "a sign inside the derivative is wrong"
 PIECE = "piece-missing", "what lies above 0 is differentiated like what lies below"
+ALPHA = "argument-missing", "alpha is missing in the derivative"
 DIAGONAL = "diagonal-only", "only the Jacobian's diagonal is used"
 INNER = "inner-missing", "the sum over the row is missing"
 LOGARITHM = "logarithm-for-probability", "the output is used where its exponential belongs"
@@ -58,9 +59,14 @@ def _mish_inner_missing(z: Array, y: Array, g: Array) -> Array:
     return g * (gate + z * (1 - gate * gate))
 
 
+EXPONENTIAL_BELOW_0: tuple[tuple[tuple[str, str], WrongGradient], ...] = (
+    (PIECE, lambda z, y, g: g * np.exp(z)),
+    (PARTIAL, _lower_part),
+    (ALPHA, lambda z, y, g: g * np.exp(np.minimum(z, 0))),
+)
 SLIPS: dict[str, tuple[tuple[tuple[str, str], WrongGradient], ...]] = {
-    "celu": ((PIECE, lambda z, y, g: g * np.exp(z)), (PARTIAL, _lower_part)),
-    "elu": ((PIECE, lambda z, y, g: g * np.exp(z)), (PARTIAL, _lower_part)),
+    "celu": EXPONENTIAL_BELOW_0,
+    "elu": EXPONENTIAL_BELOW_0,
     "exponential": ((OTHER, lambda z, y, g: g * z * np.exp(z - 1)),),
     "gelu": (
         (PARTIAL, lambda z, y, g: g * special.erfc(-np.sqrt(0.5) * z) / 2),

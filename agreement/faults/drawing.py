@@ -18,7 +18,7 @@ from agreement.cases import (
 )
 from agreement.faults.fault import Fault
 from agreement.faults.planting import Planted, plant
-from manual_backprop.activations import Relu
+from manual_backprop.activations import Activation, Celu, Elu, Relu
 
 # Every loss and path; inner layers of one size, so that partners are found.
 LISTED = (
@@ -38,10 +38,18 @@ LISTED = (
     Structure(("relu", "softmax"), (True, True), "mean_squared_error"),
 )
 # Activations with arguments that have faults of their own.
-WITH_ARGUMENTS = (Relu(max_value=1.0), Relu(negative_slope=0.25))
+WITH_ARGUMENTS = (
+    Relu(max_value=1.0),
+    Relu(negative_slope=0.25),
+    Elu(alpha=2.0),
+    Celu(alpha=2.0),
+)
+# What stands below an activation in a structure of its own, if not it itself: two exponentials
+# overflow.
+BELOW: dict[str | Activation, str] = {"exponential": "tanh"}
 # Each activation that is in none of the listed structures.
 OTHERS = tuple(
-    Structure((activation,) * 2, (True,) * 2, "mean_squared_error")
+    Structure((BELOW.get(activation, activation), activation), (True,) * 2, "mean_squared_error")
     for activation in (*usual_activations(), *WITH_ARGUMENTS)
     if not any(activation in listed.activations for listed in LISTED)
 )

@@ -11,8 +11,10 @@ from agreement.cases import Case
 from agreement.checking import check_training_step, judge_traces, manual_trace
 from agreement.diagnosis import Diagnostician
 from agreement.faults.fault import Fault
+from agreement.known import known_for
+from agreement.opinion import dual_trace
 from agreement.report import Report
-from agreement.verdicts import MANUAL
+from agreement.verdicts import DUAL, MANUAL
 from manual_backprop import SGD, NaiveSequential
 from manual_backprop.losses import Loss
 from manual_backprop.trace import TensorName
@@ -84,8 +86,8 @@ def judge(
     """Judge the faulty model against references, which are shown the honest one.
 
     A reference reads architecture and weights only; that it sees the honest activation and
-    loss lets it reuse what it has traced for them. ``diagnosed`` explains the first
-    disagreement as well.
+    loss lets it reuse what it has traced for them. Where one is known to compute an activation
+    wrongly, dual numbers take its place. ``diagnosed`` explains the first disagreement as well.
     """
     # Imported here: what needs no framework must not load one.
     import reference
@@ -102,13 +104,30 @@ def judge(
             against=against,
         )
     traces = {MANUAL: manual_trace(model, case.inputs, case.targets, loss)}
+    parts = (model, case.inputs, case.targets, loss)
     for name in against:
+        if _is_misled(planted, name):
+            traces[DUAL] = dual_trace(*parts)
+            continue
         traces[name] = reference.trace(
             planted.honest, case.inputs, case.targets, case.loss, MODES[name], any_shape=any_shape
         )
-    parts = (model, case.inputs, case.targets, loss)
     report = Report(judge_traces(*parts, traces))
     if diagnosed and report.disagreements:
         first = report.disagreements[0]
         report.diagnoses[first.name] = Diagnostician(*parts, traces).diagnose(first)
     return report
+
+
+def _is_misled(planted: Planted, mode: str) -> bool:
+    """Whether a reference is known to give wrong outputs at the numbers of the case."""
+    model, case = planted.honest, planted.case
+    suspects = [known_for(x.activation, "output", mode, model.dtype.name) for x in model.layers]
+    if not any(suspects):
+        return False
+    seen = manual_trace(model, case.inputs, case.targets, case.loss).layers
+    return any(
+        row.where(layer.activation, own.pre_activation, own.grad_output).any()
+        for layer, own, rows in zip(model.layers, seen, suspects, strict=True)
+        for row in rows
+    )

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from agreement.faults.rectifiers import with_argument
 from agreement.faults.sites import faults_in, in_activation
 from manual_backprop import special
 from manual_backprop.activations import SELU_SCALE, SELU_SCALE_ALPHA, Gelu
@@ -38,6 +39,12 @@ def elu_derivative_is_output(grad_output: Array, inputs: Array, output: Array) -
     return np.where(inputs > 0, grad_output, grad_output * output)
 
 
+@in_activation("activation derivatives", "elu", with_argument("alpha"))
+def elu_alpha_ignored(grad_output: Array, inputs: Array, output: Array) -> Array:
+    """You multiply by eˣ below 0, where the derivative is α eˣ."""
+    return grad_output * np.exp(np.minimum(inputs, 0))
+
+
 @in_activation("masks", "celu")
 def celu_exponential_everywhere(grad_output: Array, inputs: Array, output: Array) -> Array:
     """You multiply by e^{x/α} above 0 as well, where celu is a line."""
@@ -48,6 +55,12 @@ def celu_exponential_everywhere(grad_output: Array, inputs: Array, output: Array
 def celu_derivative_is_output(grad_output: Array, inputs: Array, output: Array) -> Array:
     """You multiply by the output below 0, where 1 + y/α belongs."""
     return np.where(inputs > 0, grad_output, grad_output * output)
+
+
+@in_activation("activation derivatives", "celu", with_argument("alpha"))
+def celu_alpha_ignored(grad_output: Array, inputs: Array, output: Array) -> Array:
+    """You multiply by eˣ below 0, where the derivative is e^{x/α}."""
+    return grad_output * np.exp(np.minimum(inputs, 0))
 
 
 @in_activation("activation derivatives", "selu")
