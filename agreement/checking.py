@@ -327,7 +327,7 @@ def judge_traces(
     with own_error():
         own = theirs = expect_end_to_end(model, inputs, targets, loss)
         references = {*traces} - {MANUAL, DUAL}
-        if references and has_other_formulas(model):
+        if references and has_other_formulas(model, loss):
             theirs = expect_end_to_end(model, inputs, targets, loss, reference=True)
         local_of = {
             name: expect_locally(model, trace, targets, loss, reference=name in references)

@@ -287,6 +287,7 @@ class Diagnostician:
             if fused and evidence.pre_activation is not None:
                 evidence.predictions = ACTIVATIONS["softmax"]().forward(evidence.pre_activation)
             evidence.loss_gradient = _own_gradient(self.loss, fused, self.targets.ndim == 1)
+            evidence.loss = _pristine(self.loss) if self.loss.name in LOSSES else None
         self._set_right(evidence, v, seen)
 
     def _set_right(self, evidence: Evidence, v: TensorVerdict, seen: Any) -> None:

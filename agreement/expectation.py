@@ -83,10 +83,10 @@ def _bounded_subject(model: NaiveSequential, reference: bool) -> NaiveSequential
     return subject
 
 
-def has_other_formulas(model: NaiveSequential) -> bool:
-    """Whether references compute an activation of the model by another formula than ours."""
-    activations = (getattr(layer, "activation", None) for layer in model.layers)
-    return any(getattr(activation, "name", None) in FORMULAS for activation in activations)
+def has_other_formulas(model: NaiveSequential, loss: Loss | None = None) -> bool:
+    """Whether references compute an activation, or the loss, by another formula than ours."""
+    functions = [loss, *(getattr(layer, "activation", None) for layer in model.layers)]
+    return any(getattr(function, "name", None) in FORMULAS for function in functions)
 
 
 def expect_end_to_end(
@@ -102,6 +102,7 @@ def expect_end_to_end(
     With ``reference`` the bounds cover the formulas of references as well.
     """
     subject = _bounded_subject(model, reference)
+    loss = as_references_compute(loss) if reference else loss
     exact = bounded(inputs, precision_of(model.dtype))
     return compute_trace(subject, exact, targets.copy(), loss)
 
@@ -120,6 +121,7 @@ def expect_locally(
     ``reference`` the bounds cover the formulas of references as well.
     """
     subject = _bounded_subject(model, reference)
+    loss = as_references_compute(loss) if reference else loss
     exact = functools.partial(
         _stored, precision=precision_of(model.dtype), unrounded=witness.excess_precision
     )

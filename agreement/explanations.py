@@ -12,9 +12,11 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from agreement.loss_slips import loss_slips
 from agreement.pieces import pieces
 from agreement.slips import slips
 from manual_backprop.activations import Activation
+from manual_backprop.losses import Loss
 from manual_backprop.typing import Array
 
 Candidate: TypeAlias = tuple[str, str, Array]
@@ -30,6 +32,7 @@ class Evidence:
         W: the layer's weights. others: the other layers' (inputs, pre_activation, W).
         activation: the activation, as this library derives it.
         predictions, targets: at the loss; targets as one-hot or regression rows.
+        loss: the loss, as this library derives it.
         loss_gradient: at the loss, this library's own gradient as a function of
             (predictions, target rows).
         stored: other arrays that the layer's object holds. gradients: the right gradients of
@@ -48,6 +51,7 @@ class Evidence:
     activation: Activation | None = None
     predictions: Array | None = None
     targets: Array | None = None
+    loss: Loss | None = None
     loss_gradient: Callable[[Array, Array], Array] | None = None
     stored: tuple[Array, ...] = ()
     gradients: tuple[Array, ...] = ()
@@ -314,6 +318,8 @@ def loss_gradients(e: Evidence) -> Iterator[Candidate]:
         yield "epsilon", "an epsilon is added in this pass only", shifted
         first = e.loss_gradient(p[:1], t[:1])
         yield "first-sample", "is that of the first sample", np.broadcast_to(first / n, p.shape)
+    if e.loss is not None:
+        yield from loss_slips(e.loss, p, t)
     fused = (p - t) / n
     yield (
         "jacobian-twice",

@@ -13,6 +13,8 @@ from agreement.faults.loss import LOSS
 from agreement.faults.planting import Planted, judge, plant
 from agreement.faults.precision import PRECISION
 from agreement.faults.rectifiers import RECTIFIERS
+from agreement.faults.regression import REGRESSION
+from agreement.faults.similarity import SIMILARITY
 from agreement.faults.smooth import SMOOTH
 from agreement.faults.update import UPDATE
 from agreement.faults.wiring import WIRING
@@ -21,7 +23,18 @@ from manual_backprop.catalogue import unknown_name
 FAULTS: dict[str, Fault] = {
     fault.name: fault
     for fault in sorted(
-        (*ACTIVATION, *AFFINE, *LOSS, *PRECISION, *RECTIFIERS, *SMOOTH, *UPDATE, *WIRING),
+        (
+            *ACTIVATION,
+            *AFFINE,
+            *LOSS,
+            *PRECISION,
+            *RECTIFIERS,
+            *REGRESSION,
+            *SIMILARITY,
+            *SMOOTH,
+            *UPDATE,
+            *WIRING,
+        ),
         key=lambda fault: fault.name,
     )
 }

@@ -95,16 +95,17 @@ class Tversky(Overlap):
 
     def values(self, predictions: Array, targets: Array) -> Array:
         common = self.total(targets * predictions)
-        return 1 - common / self._size(predictions, targets)
+        return 1 - common / self.size(predictions, targets)
 
     def pull_back(self, grad_values: Array, predictions: Array, targets: Array) -> Array:
-        size = self._size(predictions, targets)
+        size = self.size(predictions, targets)
         ratio = self.total(targets * predictions) / size
         grad_size = targets + self.alpha * (1 - targets) - self.beta * targets  # (1)
         grad_ratio = targets / self.spread(size) - self.spread(ratio / size) * grad_size  # (2)
         return -self.spread(grad_values) * grad_ratio  # (3)
 
-    def _size(self, predictions: Array, targets: Array) -> Array:
+    def size(self, predictions: Array, targets: Array) -> Array:
+        """D."""
         common = self.total(targets * predictions)
         false_positives = self.total((1 - targets) * predictions)
         false_negatives = self.total(targets * (1 - predictions))

@@ -120,17 +120,22 @@ class Circle(Loss):
         return np.where(self.own_mask(targets), special.softplus(logs[0] + logs[1]), 0)  # (3)
 
     def pull_back(self, grad_values: Array, predictions: Array, targets: Array) -> Array:
+        grad_products = self.grad_products(grad_values, predictions, targets)
+        return (grad_products + grad_products.T) @ predictions  # (8)
+
+    def grad_products(
+        self, grad_values: Array, predictions: Array, targets: Array, *, constant: bool = False
+    ) -> Array:
+        """∂loss/∂(p pᵀ); with ``constant`` the weights max(m + d, 0) and the like are constants."""
         distances = _distances(predictions)
         positive, negative = self._pairs(targets)
         pull, push = self._logits(distances)
         log_pull, share_pull = log_sum(pull, positive, self._lowest)
         log_push, share_push = log_sum(push, negative, self._lowest)
-        slope_pull, slope_push = self._slopes(distances)
+        slope_pull, slope_push = self._slopes(distances, constant)
         grad_sum = grad_values * special.sigmoid(log_pull + log_push) * self.own_mask(targets)
         grad_distances = grad_sum[:, None] * (share_pull * slope_pull + share_push * slope_push)
-        near = predictions @ predictions.T <= 1
-        grad_products = -grad_distances * near  # (7)
-        return (grad_products + grad_products.T) @ predictions  # (8)
+        return -grad_distances * (predictions @ predictions.T <= 1)  # (7)
 
     @property
     def _lowest(self) -> float:
@@ -148,11 +153,13 @@ class Circle(Loss):
         push = self.gamma * np.maximum(1 + m - d, 0) * (1 - m - d)
         return pull, push
 
-    def _slopes(self, d: Array) -> tuple[Array, Array]:
+    def _slopes(self, d: Array, constant: bool) -> tuple[Array, Array]:
         m = self.margin
-        pull = self.gamma * ((d - m) * (m + d >= 0) + np.maximum(m + d, 0))  # (5)
-        push = -self.gamma * ((1 - m - d) * (1 + m - d >= 0) + np.maximum(1 + m - d, 0))  # (6)
-        return pull, push
+        pull, push = np.maximum(m + d, 0), np.maximum(1 + m - d, 0)
+        if not constant:
+            pull = pull + (d - m) * (m + d >= 0)  # (5)
+            push = push + (1 - m - d) * (1 + m - d >= 0)  # (6)
+        return self.gamma * pull, -self.gamma * push
 
 
 def _distances(predictions: Array) -> Array:

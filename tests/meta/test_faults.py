@@ -12,11 +12,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from agreement.cases import Kind, Structure, build_case
+from agreement.cases import NETWORK_LOSSES, Kind, Structure, build_case
 from agreement.faults import FAMILIES, FAULTS, Fault, Planted, cases_that_show, get, judge, plant
 from manual_backprop import SGD
 from manual_backprop.activations import ACTIVATIONS
-from manual_backprop.losses import LOSSES, CrossEntropy
+from manual_backprop.losses import CrossEntropy
 
 SEED = 3
 # Cases, of those in which a fault changes a number, within which the judge must locate it.
@@ -107,7 +107,7 @@ def test_every_activation_has_faults_of_its_own(activation: str) -> None:
     assert len(own) >= 2, own
 
 
-@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("loss", NETWORK_LOSSES)
 def test_every_loss_has_faults_of_its_own(loss: str) -> None:
     """Two faults or more can be planted under this loss and under no other."""
     own = [f.name for f in FAULTS.values() if _losses_of(f) == {loss}]
@@ -138,7 +138,7 @@ def _activations_of(fault: Fault) -> set[str]:
 
 def _losses_of(fault: Fault) -> set[str]:
     found = set()
-    for name, loss in LOSSES.items():
+    for name, loss in NETWORK_LOSSES.items():
         for path in ("fused", "probabilities") if issubclass(loss, CrossEntropy) else ("",):
             if _fits(fault, Structure(("relu", "softmax"), (True,) * 2, name, path)):
                 found.add(name)
