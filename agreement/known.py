@@ -8,13 +8,16 @@ demands that each row's example disagrees, so that the release which mends it is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
 from agreement.bounded import BoundedArray
+from agreement.known_pieces import PIECEWISE_ACTIVATIONS
+from agreement.known_row import (
+    KnownDisagreement,
+    is_rounded,
+)
 from manual_backprop.activations import Celu, Gelu, Glu, Mish, Selu, Sparsemax
 from manual_backprop.catalogue import Catalogued
 from manual_backprop.losses import (
@@ -27,37 +30,6 @@ from manual_backprop.losses import (
 )
 from manual_backprop.regularizers import L1, L1L2, L2, OrthogonalRegularizer
 from manual_backprop.typing import Array
-
-EVERY_MODE = ("keras", "keras-graph", "keras-xla")
-EVERY_DTYPE = ("float32", "float64")
-# From (function, inputs, upstream gradient or targets) to the elements where it shows, boolean,
-# of the inputs' shape.
-Where: TypeAlias = Callable[[Any, Array, Array], Array]
-# A function with inputs, and the upstream gradient or the targets.
-Example: TypeAlias = tuple[Catalogued, Sequence[Any], Sequence[Any]]
-
-
-@dataclass(frozen=True)
-class KnownDisagreement:
-    """One row.
-
-    Attributes:
-        finding: its number in docs/findings.md. function: the name in the catalogue.
-        sentence: what Keras does there, and what is right.
-        where: the elements at which it shows.
-        example: numbers at which it must show, in every mode, dtype and tensor of the row.
-        tensors: "output" (or "loss") and "grad_inputs", as far as concerned.
-        modes, dtypes: in which it shows.
-    """
-
-    finding: int
-    function: str
-    sentence: str
-    where: Where
-    example: Example
-    tensors: tuple[str, ...] = ("grad_inputs",)
-    modes: tuple[str, ...] = EVERY_MODE
-    dtypes: tuple[str, ...] = EVERY_DTYPE
 
 
 def everywhere(subject: Any, inputs: Array, other: Array) -> Array:
@@ -74,7 +46,7 @@ def single_vector(subject: Any, inputs: Array, other: Array) -> Array:
 def factor_is_rounded(subject: Any, inputs: Array, other: Array) -> Array:
     """Everywhere, if float32 cannot hold one of the factors."""
     factors = [value for value in subject.arguments.values() if isinstance(value, float)]
-    return np.full(np.shape(inputs), any(np.float32(factor) != factor for factor in factors))
+    return np.full(np.shape(inputs), any(map(is_rounded, factors)))
 
 
 FACTOR = "Keras rounds the factor to float32, also for float64 weights"
@@ -100,6 +72,7 @@ REGULARIZERS: tuple[KnownDisagreement, ...] = (
         for subject in (L1(0.3), L2(0.3), L1L2(0.3, 0.3), OrthogonalRegularizer(0.3))
     ),
 )
+
 
 def epsilon_is_rounded(subject: Any, inputs: Array, other: Array) -> Array:
     """Where a prediction or its target is no larger than ε is in float32."""
@@ -317,7 +290,12 @@ SMOOTH_ACTIVATIONS: tuple[KnownDisagreement, ...] = (
         tensors=("output", "grad_inputs"),
     ),
 )
-KNOWN: tuple[KnownDisagreement, ...] = (*REGULARIZERS, *LOSSES, *SMOOTH_ACTIVATIONS)
+KNOWN: tuple[KnownDisagreement, ...] = (
+    *PIECEWISE_ACTIVATIONS,
+    *REGULARIZERS,
+    *LOSSES,
+    *SMOOTH_ACTIVATIONS,
+)
 
 
 def known_for(subject: Catalogued, tensor: str, mode: str, dtype: str) -> list[KnownDisagreement]:
@@ -341,17 +319,19 @@ def explained_by(
     actual: Array,
     wanted: BoundedArray,
 ) -> KnownDisagreement | None:
-    """The row that explains every element outside its bound, or None."""
+    """The first row that shows, if rows explain every element outside its bound; else None."""
     rows = known_for(subject, tensor, mode, np.asarray(inputs).dtype.name)
     if not rows:
         return None
     with np.errstate(all="ignore"):
         outside = ~(np.abs(np.asarray(actual, np.float64) - wanted.value) <= wanted.error)
         outside &= np.isfinite(wanted.error)
+        found = []
         for row in rows:
             shows = np.asarray(row.where(subject, inputs, other), dtype=bool)
             if outside.shape != shows.shape:
                 shows = np.broadcast_to(shows.any(), outside.shape)  # of a loss, or of fewer units
-            if not (outside & ~shows).any():
-                return row
-    return None
+            if (outside & shows).any():
+                found.append(row)
+            outside &= ~shows
+    return found[0] if found and not outside.any() else None

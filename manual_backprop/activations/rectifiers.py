@@ -45,8 +45,8 @@ class Relu(Activation):
         {"negative_slope": 0.1},
         {"max_value": 2.5},
         {"max_value": 6.0},
-        {"threshold": 1.5},
-        {"negative_slope": 0.25, "max_value": 6.0, "threshold": 0.3},
+        {"threshold": 0.3},
+        {"negative_slope": 0.25, "max_value": 6.0, "threshold": 1.5},
     )
 
     negative_slope: float = 0.0
@@ -118,7 +118,7 @@ class LeakyRelu(Activation):
     """
 
     name: ClassVar[str] = "leaky_relu"
-    variants = ({}, {"negative_slope": 0.01}, {"negative_slope": 1.75})
+    variants = ({}, {"negative_slope": 0.25}, {"negative_slope": 1.75})
 
     negative_slope: float = 0.2
 
