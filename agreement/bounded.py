@@ -29,6 +29,7 @@ from agreement import rules
 from agreement.allowances import allowance
 from agreement.complaints import callers_line, refuse_options, unsupported
 from agreement.enclosures import Enclosures
+from agreement.exactness import RESIDUALS, is_representable
 from agreement.masks import Mask
 from agreement.methods import Methods, reduced, ufunc_method
 from agreement.precision import SLACK, Precision, is_float, precision_of
@@ -186,6 +187,8 @@ class BoundedArray(Enclosures, Methods, NDArrayOperatorsMixin):
             return self._continued_sum(ufunc, *operands)
         if ufunc is np.divide:
             return self._divide(*operands)
+        if ufunc in RESIDUALS and operands[0].exact and operands[1].exact:
+            return self._of_exact(ufunc, *operands)
         if ufunc is np.multiply and (operands[0].exact or operands[1].exact):
             return self._scaled(*operands)
         if ufunc in rules.UFUNCS:
@@ -259,6 +262,14 @@ class BoundedArray(Enclosures, Methods, NDArrayOperatorsMixin):
 
         result = self._evaluate(compute, *operands)
         result.exact = not relative and all(x.exact for x in operands)
+        return result
+
+    def _of_exact(self, ufunc: np.ufunc, a: BoundedArray, b: BoundedArray) -> BoundedArray:
+        """A sum, difference or product of exact operands, rounded only where it has to be."""
+        result = self._elementwise(rules.UFUNCS[ufunc], [a, b])
+        needless = is_representable(ufunc, a.value, b.value, result.value, self.precision)
+        result.error = np.where(needless, 0.0, result.error)
+        result.exact = not result.error.any()
         return result
 
     def _scaled(self, a: BoundedArray, b: BoundedArray) -> BoundedArray:

@@ -5,6 +5,7 @@ Keras is asked for its public members when this runs, so that a release with a n
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, TypeAlias
@@ -12,11 +13,13 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from agreement.cases import Kind
+from agreement.contracts import breaches, known_breach, own_draw, reference_draw
 from agreement.function_cases import build_function_case, subjects
 from agreement.function_check import check_function
 from agreement.verdicts import TensorVerdict, Verdict
 from manual_backprop.activations import ACTIVATIONS
 from manual_backprop.catalogue import Catalogued
+from manual_backprop.initializers import INITIALIZERS
 from manual_backprop.losses import LOSSES
 from manual_backprop.regularizers import REGULARIZERS
 
@@ -25,6 +28,8 @@ EXCEPTIONS: dict[str, str] = {
     "MultiOptimizer": "no update of its own: it hands each variable to one of several optimizers",
     "STFT": "a fixed Fourier kernel for audio layers; nothing here has such a layer",
 }
+# Arguments of Keras that are given elsewhere here: initializers are called with a Generator.
+ELSEWHERE = {"seed"}
 DTYPES = ("float32", "float64")
 
 
@@ -88,10 +93,28 @@ def verify_function(kind: type[Catalogued], row: Row, against: Sequence[str], ca
         row.status = "verified"
 
 
+def verify_initializer(
+    kind: type[Catalogued], row: Row, against: Sequence[str], cases: int
+) -> None:
+    """Check the contract of our draws and of the reference's, with every variant."""
+    for arguments in kind.variants:
+        initializer: Any = kind(**arguments)
+        for dtype in DTYPES:
+            row.checks += 1
+            found = breaches(initializer, own_draw(initializer), dtype)
+            if known_breach(initializer, dtype) is None:
+                found += breaches(initializer, reference_draw(initializer), dtype)
+            if found:
+                row.status, row.note = "disagrees", f"{initializer!r}: {found[0]}"
+    if row.status == "not verified":
+        row.status = "verified"
+
+
 # Ours by family of Keras, and how each is verified.
 FAMILIES: dict[str, tuple[dict[str, Any], Verify]] = {
     "activations": (ACTIVATIONS, verify_function),
     "losses": (LOSSES, verify_function),
+    "initializers": (INITIALIZERS, verify_initializer),
     "regularizers": (REGULARIZERS, verify_function),
 }
 
@@ -117,12 +140,18 @@ def coverage(
         elif kind is None:
             row.status, row.note = "missing", "Keras has it, manual_backprop has not"
         else:
-            fields = set(getattr(kind, "__dataclass_fields__", ()))
-            row.missing_arguments = [name for name in member.arguments if name not in fields]
+            row.missing_arguments = [
+                name for name in member.arguments if name not in _taken(kind) | ELSEWHERE
+            ]
             assert verify is not None
             verify(kind, row, against, cases)
         advance(number + 1, len(found))
     return rows
+
+
+def _taken(kind: type[Catalogued]) -> set[str]:
+    """The names of the arguments that our class takes."""
+    return set(inspect.signature(kind).parameters)
 
 
 def counterpart(names: Sequence[str], ours: dict[str, Any]) -> type[Catalogued] | None:

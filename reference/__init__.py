@@ -3,9 +3,18 @@
 The only room that imports a framework, and only when a reference is first asked for.
 """
 
-from reference import functions
+from reference import functions, initializers
 from reference.modes import MODES, Mode
 from reference.optimizers import run_optimizer
 from reference.witness import one_training_step, trace, versions
 
-__all__ = ["MODES", "Mode", "functions", "one_training_step", "run_optimizer", "trace", "versions"]
+__all__ = [
+    "MODES",
+    "Mode",
+    "functions",
+    "initializers",
+    "one_training_step",
+    "run_optimizer",
+    "trace",
+    "versions",
+]
