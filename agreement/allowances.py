@@ -35,6 +35,9 @@ MEASURED: dict[str, tuple[Allowance, Allowance]] = {
     # 1.9, 1.5: graph and XLA turn x / c into x · (1/c), two more roundings.
     "divide": (Allowance(3.0), Allowance(3.0)),
     "sqrt": (Allowance(1.0), Allowance(1.0)),  # 1.0, 1.0
+    # Derived: m √(1 + (n/m)²) is a quotient, a square, a sum, a root, which halves their errors,
+    # and a product.
+    "hypot": (Allowance(5.0), Allowance(5.0)),
     "exp": (Allowance(8.0), Allowance(4.0)),  # 5.5 (XLA, just below overflow), 2.3
     "expm1": (Allowance(10.0), Allowance(8.0)),  # 7.0, 5.4 (XLA)
     "log": (Allowance(7.0), Allowance(4.0)),  # 4.6 (NumPy), 2.2 (eager)
@@ -67,6 +70,7 @@ ROUNDED_ONCE = Allowance(1.01)
 HALF: dict[str, tuple[Allowance, Allowance]] = {
     "exact": MEASURED["exact"],
     "divide": (Allowance(3.0), Allowance(3.0)),  # 1.5, 1.9 (graph)
+    "hypot": (Allowance(5.0), Allowance(5.0)),
     # 2.2, 2.2 (eager). In float16 XLA's e^-x overflows at -11.1: 0 instead of 1.5e-5, 256 units.
     "sigmoid": (Allowance(3.0, 300.0), Allowance(3.0)),
     "softplus": (Allowance(4.0), Allowance(9.0)),  # 3.0 (XLA), 7.6 (eager)

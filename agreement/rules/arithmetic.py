@@ -118,5 +118,11 @@ def root(a: Operand) -> Moved:
 
 
 def hypot(a: Operand, b: Operand) -> Moved:
-    """| |x| − |x′| | ≤ |x − x′| in the plane. Not √(a² + b²), whose squares may underflow."""
-    return np.hypot(a.value, b.value), np.hypot(a.error, b.error)
+    """h = √(a² + b²), convex: e = H − h = (e_a (2|a| + e_a) + e_b (2|b| + e_b)) / (H + h).
+
+    H is h of |a| + e_a and |b| + e_b. Not in terms of the squares, which may underflow.
+    """
+    value = np.hypot(a.value, b.value)
+    total = value + np.hypot(np.abs(a.value) + a.error, np.abs(b.value) + b.error)
+    error: Array = sum(x.error * ((2 * np.abs(x.value) + x.error) / total) for x in (a, b))
+    return value, np.where(total == 0, 0.0, error)

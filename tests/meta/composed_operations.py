@@ -40,7 +40,6 @@ def _carried_sum_where(k: Any, a: Any, b: Any, c: Any) -> Any:
 
 COMPOSED: dict[str, Any] = {
     "reciprocal": lambda k, a, b, c: k(np.reciprocal(a)),
-    "hypot": lambda k, a, b, c: k(np.hypot(k(a), k(b))),
     "logaddexp": lambda k, a, b, c: k(np.logaddexp(a, b)),
     "logsumexp": lambda k, a, b, c: k.log_sum(a, axis=1, keepdims=True),
     "floor": _stepped(np.floor),

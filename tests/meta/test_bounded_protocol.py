@@ -69,7 +69,7 @@ UNSUPPORTED: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "NaN replaced": ("nan_to_num", np.nan_to_num),
     "at": ("multiply.at", lambda x: np.multiply.at(x, 0, 1.0)),
     "where without out": ("where", lambda x: np.divide(x, x, where=np.ones((2, 3), bool))),
-    "accumulate": ("maximum.accumulate", lambda x: np.maximum.accumulate(x)),
+    "accumulate": ("subtract.accumulate", lambda x: np.subtract.accumulate(x)),
     "reduceat": ("add.reduceat", lambda x: np.add.reduceat(x, [0])),
     "reduce": ("subtract.reduce", lambda x: np.subtract.reduce(x)),
     "where": ("where", lambda x: np.add(x, 1, where=np.ones((2, 3), bool))),
