@@ -62,6 +62,22 @@ def test_products_by_plus_or_minus_one_are_not_rounded() -> None:
     assert (tiny * 1).error >= tiny.value
 
 
+@pytest.mark.parametrize("precision", [SINGLE, DOUBLE], ids=["float32", "float64"])
+def test_exact_results_of_exact_numbers_are_not_rounded(precision: Any) -> None:
+    """Where the true sum, difference or product is a number of the format, and nowhere else."""
+    kind, u = precision.dtype.type, float(np.finfo(precision.dtype).eps) / 2
+    a = bounded(np.array([1, 1, 1 + 2 * u, 1, 3, 1e-30, 0], kind), precision)
+    b = bounded(np.array([1, 2 * u, 1 - u, u, 1 / 3, 1e30, 5], kind), precision)
+    wanted = {
+        np.add: [0, 0, 1, 1, 1, 1, 0],
+        np.subtract: [0, 0, 0, 0, 1, 1, 0],
+        np.multiply: [0, 0, 1, 0, 1, 1, 0],
+    }
+    for ufunc, rounded in wanted.items():
+        np.testing.assert_array_equal(ufunc(a, b).error > 0, np.array(rounded) > 0, ufunc.__name__)
+    assert (a - a).exact
+
+
 def test_a_maximum_errs_as_those_that_may_be_it() -> None:
     """A large error of an element that is smaller for certain does not widen the maximum."""
     x = np.concatenate([exact([1.0, 3.0]), exact([1e5]) - exact([1e5 + 7]) / 3 * 3])
