@@ -11,12 +11,23 @@ from manual_backprop import special
 from manual_backprop.activations.base import Activation
 from manual_backprop.typing import Array
 
+# Beyond it sigmoid is 0 or 1 to every digit of every format, and so is the tanh of softplus.
+FAR = 12_000.0
+# Beyond these the gates of gelu and its approximation are; no power overflows, in float16 either.
+FAR_FOR_GELU, FAR_FOR_APPROXIMATE_GELU = 160.0, 60.0
+
+
+def within(inputs: Array, far: float) -> Array:
+    """The inputs, none of them farther from 0 than ``far``: a product with 0 is 0, also of ∞."""
+    return np.minimum(np.maximum(inputs, -far), far)
+
 
 class Silu(Activation):
     r"""y = x σ(x).
 
     (1) ∂y/∂x = σ(x) + x σ′(x), with σ′(x) = σ(x) (1 − σ(x)) = σ(x) σ(−x)
     (2)       = σ(x) (1 + x σ(−x)), which subtracts nothing from 1. No kinks.
+    (3) far from 0 either factor of x is 0 to every digit, at ∞ too
 
     Reference: Ramachandran, Zoph, Le, arXiv:1710.05941.
     """
@@ -25,10 +36,11 @@ class Silu(Activation):
     aliases = ("swish",)
 
     def forward(self, inputs: Array) -> Array:
-        return inputs * special.sigmoid(inputs)
+        return np.maximum(inputs, -FAR) * special.sigmoid(inputs)  # (3)
 
     def backward(self, grad_output: Array, inputs: Array, output: Array) -> Array:
-        slope = special.sigmoid(inputs) * (1 + inputs * special.sigmoid(-inputs))  # (2)
+        near = within(inputs, FAR)  # (3)
+        slope = special.sigmoid(inputs) * (1 + near * special.sigmoid(-inputs))  # (2)
         return grad_output * slope
 
 
@@ -38,6 +50,7 @@ class Mish(Activation):
     (1) ∂y/∂x = tanh s + x (1 − tanh² s) s′, with s′ = σ(x)
     (2) 1 − tanh s = 2 e⁻ˢ / (eˢ + e⁻ˢ) = 2 σ(−2s), and 1 + tanh s = 2 σ(2s) likewise, so
         1 − tanh² s = 4 σ(2s) σ(−2s), which subtracts nothing from 1. No kinks.
+    (3) far from 0 either factor of x is 0 to every digit, at ∞ too
 
     Reference: Misra, arXiv:1908.08681.
     """
@@ -45,17 +58,13 @@ class Mish(Activation):
     name = "mish"
 
     def forward(self, inputs: Array) -> Array:
-        return inputs * np.tanh(special.softplus(inputs))
+        return np.maximum(inputs, -FAR) * np.tanh(special.softplus(inputs))  # (3)
 
     def backward(self, grad_output: Array, inputs: Array, output: Array) -> Array:
-        softplus = special.softplus(inputs)
+        near = within(inputs, FAR)  # (3)
+        softplus = special.softplus(near)
         slope = 4 * special.sigmoid(2 * softplus) * special.sigmoid(-2 * softplus)  # (2)
-        slope = np.tanh(softplus) + inputs * slope * special.sigmoid(inputs)  # (1)
-        return grad_output * slope
-
-
-# Beyond it the gates of gelu are 0 or 1 to every digit of every format, and no square overflows.
-FAR = 100.0
+        return grad_output * (np.tanh(softplus) + near * slope * special.sigmoid(near))  # (1)
 
 
 @dataclass(eq=False, repr=False)
@@ -67,7 +76,8 @@ class Gelu(Activation):
     (3) Φ′(x) = e^{−x²/2} / √(2π)
     (4) approximately Φ(x) = (1 + tanh a) / 2 = σ(2a), with a = √(2/π) (x + 0.044715 x³), and
     (5) Φ′(x) = 2 a′ σ(2a) σ(−2a), with a′ = √(2/π) (1 + 3 · 0.044715 x²)
-    (6) Φ′ is that of x within ±100, beyond which it is 0 to every digit. No kinks.
+    (6) far from 0 either factor of x is 0 to every digit, at ∞ too, and Φ(x) is 0 or 1: x is
+        taken within limits in which no power of it overflows. No kinks.
 
     Reference: Hendrycks, Gimpel, arXiv:1606.08415.
     """
@@ -78,10 +88,10 @@ class Gelu(Activation):
     approximate: bool = False
 
     def forward(self, inputs: Array) -> Array:
-        return inputs * self._gate(inputs)
+        return np.maximum(inputs, -FAR_FOR_GELU) * self._gate(inputs)  # (6)
 
     def backward(self, grad_output: Array, inputs: Array, output: Array) -> Array:
-        gate, near = self._gate(inputs), _near(inputs)  # (6)
+        gate, near = self._gate(inputs), self._near(inputs)
         if self.approximate:
             slope = math.sqrt(2 / math.pi) * (1 + 3 * 0.044715 * np.square(near))
             density = 2 * slope * gate * special.sigmoid(-_twice_a(near))  # (5)
@@ -93,18 +103,17 @@ class Gelu(Activation):
     def _gate(self, inputs: Array) -> Array:
         """Φ(x)."""
         if self.approximate:
-            return special.sigmoid(_twice_a(_near(inputs)))  # (4)
+            return special.sigmoid(_twice_a(self._near(inputs)))  # (4)
         return special.erfc(-math.sqrt(0.5) * inputs) / 2  # (1)
 
-
-def _near(inputs: Array) -> Array:
-    """The inputs, none of them farther from 0 than ``FAR``."""
-    return np.minimum(np.maximum(inputs, -FAR), FAR)
+    def _near(self, inputs: Array) -> Array:
+        """The x of (6)."""
+        return within(inputs, FAR_FOR_APPROXIMATE_GELU if self.approximate else FAR_FOR_GELU)
 
 
 def _twice_a(near: Array) -> Array:
     """2a of (4)."""
-    return 2 * math.sqrt(2 / math.pi) * (near + 0.044715 * (near * near * near))
+    return 2 * math.sqrt(2 / math.pi) * (near + 0.044715 * near * near * near)
 
 
 @dataclass(eq=False, repr=False)
