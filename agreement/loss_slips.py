@@ -22,6 +22,7 @@ OTHER_MASK = "mask-without-labels", "the mask compares the prediction, not its p
 LABELS = "labels-unconverted", "labels 0 and 1 were not turned into −1 and 1"
 RIGHT_ONLY = "right-class-only", "only the right class has a gradient"
 ALL_WRONG = "all-for-largest", "every wrong class has a gradient, not only the largest"
+PERCENT = "percent-missing", "is not multiplied by 100, as a percentage is"
 OF_PREDICTION = "prediction-for-target", "is divided by the prediction instead of the target"
 CONSTANT = "denominator-constant", "the denominator is taken for a constant"
 ADDED = "sum-for-difference", "the second part of the quotient rule is added"
@@ -49,6 +50,10 @@ def _second_of_log_cosh(loss: Any, p: Array, t: Array) -> Array:
 
 def _of_prediction(loss: Any, p: Array, t: Array) -> Array:
     return 100 * np.sign(p - t) / np.maximum(np.abs(p), EPSILON) / p.shape[-1]
+
+
+def _fraction(loss: Any, p: Array, t: Array) -> Array:
+    return np.sign(p - t) / np.maximum(np.abs(t), EPSILON) / p.shape[-1]
 
 
 def _costs(p: Array, t: Array) -> Array:
@@ -103,7 +108,7 @@ def _circle(loss: Any, t: Array, gradient: Callable[[Array, Array], Array]) -> A
 
 # loss: what people write for its gradient.
 SLIPS: dict[str, tuple[tuple[tuple[str, str], WrongGradient], ...]] = {
-    "mean_absolute_percentage_error": ((OF_PREDICTION, _of_prediction),),
+    "mean_absolute_percentage_error": ((OF_PREDICTION, _of_prediction), (PERCENT, _fraction)),
     "mean_squared_logarithmic_error": (
         (PARTIAL, lambda loss, p, t: _logarithms(p, t) * (p >= EPSILON)),
         (CLIP, lambda loss, p, t: _logarithms(p, t) / (1 + np.maximum(p, EPSILON))),

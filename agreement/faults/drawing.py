@@ -10,6 +10,7 @@ import numpy as np
 from agreement.cases import (
     LARGEST_BATCH,
     LARGEST_WIDTH,
+    NETWORK_LOSSES,
     Case,
     Kind,
     Structure,
@@ -53,6 +54,12 @@ OTHERS = tuple(
     for activation in (*usual_activations(), *WITH_ARGUMENTS)
     if not any(activation in listed.activations for listed in LISTED)
 )
+# Each loss that is in none of the listed structures, behind outputs that it is made for.
+OTHER_LOSSES = tuple(
+    Structure(("tanh", "linear" if kind.predictions == "numbers" else "softmax"), (True,) * 2, name)
+    for name, kind in NETWORK_LOSSES.items()
+    if not any(name == listed.loss for listed in LISTED)
+)
 # Draws after which a fault is taken never to show.
 PATIENCE = 2000
 
@@ -70,7 +77,7 @@ def structures_for(fault: Fault) -> tuple[Structure, ...]:
         case = build_case(structure, sizes, 2, Kind.SMOOTH, np.random.default_rng(0), "float32")
         return bool(fault.positions(case.model, case.loss))
 
-    for among in (LISTED, OTHERS):
+    for among in (LISTED, OTHERS, OTHER_LOSSES):
         if found := tuple(structure for structure in among if fits(structure)):
             return found
     raise LookupError(f"{fault.name}: no structure in agreement/faults/drawing.py has a place.")

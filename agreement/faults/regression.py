@@ -6,7 +6,8 @@ import numpy as np
 
 from agreement.faults.loss import Honest
 from agreement.faults.sites import faults_in, in_loss_gradient
-from manual_backprop.losses import EPSILON
+from manual_backprop.losses.base import EPSILON, as_kind_of
+from manual_backprop.losses.margin import as_signs
 from manual_backprop.typing import Array
 
 PERCENTAGE = "mean_absolute_percentage_error"
@@ -31,14 +32,14 @@ def percentage_of_prediction(honest: Honest, predictions: Array, targets: Array)
 @in_loss_gradient("activation derivatives", LOGARITHMIC)
 def logarithm_not_differentiated(honest: Honest, predictions: Array, targets: Array) -> Array:
     """You differentiate the square and leave out the logarithm inside it."""
-    difference = _log_of_one_more(predictions) - _log_of_one_more(targets)
+    difference = _difference_of_logarithms(predictions, targets)
     return 2 * difference / predictions.size * (predictions >= EPSILON)
 
 
 @in_loss_gradient("activation derivatives", LOGARITHMIC)
 def logarithm_clip_ignored(honest: Honest, predictions: Array, targets: Array) -> Array:
     """You let the gradient pass for negative predictions, which the loss takes for epsilon."""
-    difference = _log_of_one_more(predictions) - _log_of_one_more(targets)
+    difference = _difference_of_logarithms(predictions, targets)
     return 2 * difference / (1 + np.maximum(predictions, EPSILON)) / predictions.size
 
 
@@ -67,8 +68,9 @@ def log_cosh_differentiated_twice(honest: Honest, predictions: Array, targets: A
     return (1 - tanh * tanh) / predictions.size
 
 
-def _log_of_one_more(x: Array) -> Array:
-    return np.log(1 + np.maximum(x, EPSILON))
+def _difference_of_logarithms(predictions: Array, targets: Array) -> Array:
+    targets = as_kind_of(predictions, targets)
+    return np.log(1 + np.maximum(predictions, EPSILON)) - np.log(1 + np.maximum(targets, EPSILON))
 
 
 # -- margins -----------------------------------------------------------------------------
@@ -77,18 +79,20 @@ def _log_of_one_more(x: Array) -> Array:
 @in_loss_gradient("masks", "hinge")
 def hinge_mask_missing(honest: Honest, predictions: Array, targets: Array) -> Array:
     """You push predictions that are beyond the margin already and cost nothing."""
-    return -_signs(targets) / predictions.size + np.zeros_like(predictions)
+    return -as_kind_of(predictions, as_signs(targets)) / predictions.size
 
 
 @in_loss_gradient("masks", "hinge")
 def hinge_mask_without_labels(honest: Honest, predictions: Array, targets: Array) -> Array:
     """You compare the prediction itself with 1, not its product with the label."""
-    return -_signs(targets) / predictions.size * (1 - predictions >= 0)
+    signs = as_kind_of(predictions, as_signs(targets))
+    return -signs / predictions.size * (1 - predictions >= 0)
 
 
 @in_loss_gradient("signs", "hinge")
 def hinge_labels_not_converted(honest: Honest, predictions: Array, targets: Array) -> Array:
     """You leave labels 0 and 1 as they are, so that a 0 has no gradient."""
+    targets = as_kind_of(predictions, targets)
     return -targets / predictions.size * (1 - targets * predictions >= 0)
 
 
@@ -101,27 +105,24 @@ def squared_hinge_two_missing(honest: Honest, predictions: Array, targets: Array
 @in_loss_gradient("masks", "squared_hinge")
 def squared_hinge_mask_missing(honest: Honest, predictions: Array, targets: Array) -> Array:
     """You differentiate (1 − t p)² and pull back predictions that are beyond the margin."""
-    signs = _signs(targets)
+    signs = as_signs(targets)
     return -2 * signs * (1 - signs * predictions) / predictions.size
 
 
 @in_loss_gradient("masks", "categorical_hinge")
 def hinge_of_right_class_only(honest: Honest, predictions: Array, targets: Array) -> Array:
     """You raise the right class and forget to lower the largest wrong one."""
-    return -targets * _costs(predictions, targets) / len(targets)
+    return -as_kind_of(predictions, targets) * _costs(predictions, targets) / len(targets)
 
 
 @in_loss_gradient("masks", "categorical_hinge")
 def hinge_of_all_wrong_classes(honest: Honest, predictions: Array, targets: Array) -> Array:
     """You lower every wrong class, where only the largest counts."""
-    return (1 - 2 * targets) * _costs(predictions, targets) / len(targets)
-
-
-def _signs(targets: Array) -> Array:
-    return 2 * targets - 1 if np.all((targets == 0) | (targets == 1)) else targets
+    return (1 - 2 * as_kind_of(predictions, targets)) * _costs(predictions, targets) / len(targets)
 
 
 def _costs(predictions: Array, targets: Array) -> Array:
+    targets = as_kind_of(predictions, targets)
     right = (targets * predictions).sum(axis=-1, keepdims=True)
     wrong = ((1 - targets) * predictions).max(axis=-1, keepdims=True)
     return np.ones_like(wrong) * (wrong - right + 1 >= 0)

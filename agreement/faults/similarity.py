@@ -6,7 +6,8 @@ import numpy as np
 
 from agreement.faults.loss import Honest
 from agreement.faults.sites import faults_in, in_loss_gradient
-from manual_backprop.losses import EPSILON, Circle
+from manual_backprop.losses import Circle
+from manual_backprop.losses.base import EPSILON, as_kind_of
 from manual_backprop.typing import Array
 
 # -- overlap -----------------------------------------------------------------------------
@@ -15,7 +16,8 @@ from manual_backprop.typing import Array
 @in_loss_gradient("activation derivatives", "dice")
 def dice_denominator_constant(honest: Honest, predictions: Array, targets: Array) -> Array:
     """You differentiate the numerator only, but the denominator has the predictions in it."""
-    return -2 * targets / (targets.sum() + predictions.sum() + EPSILON) * np.ones_like(predictions)
+    targets = as_kind_of(predictions, targets)
+    return -2 * targets / (targets.sum() + predictions.sum() + EPSILON)
 
 
 @in_loss_gradient("factors", "dice")
@@ -27,12 +29,14 @@ def dice_two_missing(honest: Honest, predictions: Array, targets: Array) -> Arra
 @in_loss_gradient("activation derivatives", "tversky")
 def tversky_denominator_constant(honest: Honest, predictions: Array, targets: Array) -> Array:
     """You differentiate the overlap only and take the denominator for a constant."""
-    return -targets / _tversky_size(predictions, targets) * np.ones_like(predictions)
+    targets = as_kind_of(predictions, targets)
+    return -targets / _tversky_size(predictions, targets)
 
 
 @in_loss_gradient("signs", "tversky")
 def tversky_quotient_rule_added(honest: Honest, predictions: Array, targets: Array) -> Array:
     """You add the two parts of the quotient rule, which subtracts the second."""
+    targets = as_kind_of(predictions, targets)
     size = _tversky_size(predictions, targets)
     ratio = (targets * predictions).sum() / size
     return -(targets / size + ratio / size * 0.5)
@@ -51,13 +55,13 @@ def _tversky_size(predictions: Array, targets: Array) -> Array:
 @in_loss_gradient("activation derivatives", "cosine_similarity")
 def cosine_length_constant(honest: Honest, predictions: Array, targets: Array) -> Array:
     """You take the prediction's length for a constant, so that its gradient can change it."""
-    return -_unit(targets) / _length(predictions) / len(targets)
+    return -_unit(as_kind_of(predictions, targets)) / _length(predictions) / len(targets)
 
 
 @in_loss_gradient("factors", "cosine_similarity")
 def cosine_length_missing(honest: Honest, predictions: Array, targets: Array) -> Array:
     """You differentiate with respect to the unit vector and stop there."""
-    unit, wanted = _unit(predictions), _unit(targets)
+    unit, wanted = _unit(predictions), _unit(as_kind_of(predictions, targets))
     return (unit * (unit * wanted).sum(axis=-1, keepdims=True) - wanted) / len(targets)
 
 

@@ -252,6 +252,11 @@ class CrossEntropy(Loss):
         return activations.get(self.fuses_with).forward(logits)
 
 
+def as_kind_of(predictions: Array, targets: Array) -> Array:
+    """Targets as an array of the predictions' type: what is computed of them is rounded too."""
+    return np.full_like(predictions, targets)
+
+
 def _both(one: Array | None, other: Array | None) -> Array | None:
     if one is None or other is None:
         return other if one is None else one

@@ -11,7 +11,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from manual_backprop.losses.base import Loss
+from manual_backprop.losses.base import Loss, as_kind_of
 from manual_backprop.typing import Array
 
 
@@ -35,8 +35,8 @@ class Hinge(Loss):
 
     def pull_back(self, grad_values: Array, predictions: Array, targets: Array) -> Array:
         signs = as_signs(targets)
-        costs = 1 - signs * predictions >= 0
-        return -(signs / predictions.shape[-1]) * grad_values[..., None] * costs  # (1)
+        share = grad_values[..., None] / predictions.shape[-1]
+        return -signs * share * (1 - signs * predictions >= 0)  # (1)
 
 
 @dataclass(eq=False, repr=False)
@@ -57,7 +57,7 @@ class SquaredHinge(Loss):
         signs = as_signs(targets)
         missing = np.maximum(1 - signs * predictions, 0)
         share = grad_values[..., None] / predictions.shape[-1]
-        return -2 * signs * missing * share  # (1)
+        return -2 * (signs * missing) * share  # (1)
 
 
 @dataclass(eq=False, repr=False)
@@ -77,11 +77,13 @@ class CategoricalHinge(Loss):
         return "where two wrong classes tie, and where the loss becomes 0"
 
     def values(self, predictions: Array, targets: Array) -> Array:
+        targets = as_kind_of(predictions, targets)
         right = (targets * predictions).sum(axis=-1)
         wrong = ((1 - targets) * predictions).max(axis=-1)
         return np.maximum(wrong - right + 1, 0)
 
     def pull_back(self, grad_values: Array, predictions: Array, targets: Array) -> Array:
+        targets = as_kind_of(predictions, targets)
         right = (targets * predictions).sum(axis=-1)
         others = (1 - targets) * predictions
         largest = _are_largest(others)

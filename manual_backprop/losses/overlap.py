@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from manual_backprop.losses.base import EPSILON, Loss
+from manual_backprop.losses.base import EPSILON, Loss, as_kind_of
 from manual_backprop.typing import Array
 
 VARIANTS_OF_AXIS: tuple[dict[str, Any], ...] = ({}, {"axis": -1}, {"axis": 0}, {"axis": (0, 1)})
@@ -57,10 +57,12 @@ class Dice(Overlap):
     variants: ClassVar[tuple[dict[str, Any], ...]] = VARIANTS_OF_AXIS
 
     def values(self, predictions: Array, targets: Array) -> Array:
+        targets = as_kind_of(predictions, targets)
         common = self.total(targets * predictions)
         return 1 - 2 * common / (self.total(targets) + self.total(predictions) + EPSILON)
 
     def pull_back(self, grad_values: Array, predictions: Array, targets: Array) -> Array:
+        targets = as_kind_of(predictions, targets)
         common = self.total(targets * predictions)
         size = self.total(targets) + self.total(predictions) + EPSILON
         ratio = 2 * common / size
@@ -94,10 +96,12 @@ class Tversky(Overlap):
     beta: float = 0.5
 
     def values(self, predictions: Array, targets: Array) -> Array:
+        targets = as_kind_of(predictions, targets)
         common = self.total(targets * predictions)
         return 1 - common / self.size(predictions, targets)
 
     def pull_back(self, grad_values: Array, predictions: Array, targets: Array) -> Array:
+        targets = as_kind_of(predictions, targets)
         size = self.size(predictions, targets)
         ratio = self.total(targets * predictions) / size
         grad_size = targets + self.alpha * (1 - targets) - self.beta * targets  # (1)

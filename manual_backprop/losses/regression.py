@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from manual_backprop import special
-from manual_backprop.losses.base import EPSILON, Loss
+from manual_backprop.losses.base import EPSILON, Loss, as_kind_of
 from manual_backprop.typing import Array
 
 LOG_2 = math.log(2)
@@ -105,18 +105,20 @@ class MeanSquaredLogarithmicError(Loss):
         return "at p = ε"
 
     def values(self, predictions: Array, targets: Array) -> Array:
-        difference = _log_of_one_more(predictions) - _log_of_one_more(targets)
+        difference = _difference_of_logarithms(predictions, targets)
         return (difference * difference).mean(axis=-1)
 
     def pull_back(self, grad_values: Array, predictions: Array, targets: Array) -> Array:
-        difference = _log_of_one_more(predictions) - _log_of_one_more(targets)
+        difference = _difference_of_logarithms(predictions, targets)
         grad_log = 2 * difference / predictions.shape[-1] * grad_values[..., None]  # (1)
         inside = predictions >= EPSILON
         return grad_log / (1 + np.maximum(predictions, EPSILON)) * inside  # (2)
 
 
-def _log_of_one_more(x: Array) -> Array:
-    return np.log(1 + np.maximum(x, EPSILON))
+def _difference_of_logarithms(predictions: Array, targets: Array) -> Array:
+    targets = as_kind_of(predictions, targets)
+    both = [np.log(1 + np.maximum(x, EPSILON)) for x in (predictions, targets)]
+    return both[0] - both[1]
 
 
 @dataclass(eq=False, repr=False)

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from manual_backprop import special
-from manual_backprop.losses.base import EPSILON, Loss
+from manual_backprop.losses.base import EPSILON, Loss, as_kind_of
 from manual_backprop.typing import Array
 from manual_backprop.validation import as_identities
 
@@ -41,10 +41,12 @@ class CosineSimilarity(Loss):
         return "at ‖p‖ = ε"
 
     def values(self, predictions: Array, targets: Array) -> Array:
+        targets = as_kind_of(predictions, targets)
         unit, unit_target = predictions / self._length(predictions), targets / self._length(targets)
         return -(unit_target * unit).sum(axis=self.axis)
 
     def pull_back(self, grad_values: Array, predictions: Array, targets: Array) -> Array:
+        targets = as_kind_of(predictions, targets)
         length = self._length(predictions)
         unit, unit_target = predictions / length, targets / self._length(targets)
         cosine = (unit_target * unit).sum(axis=self.axis, keepdims=True)
