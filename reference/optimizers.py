@@ -93,19 +93,48 @@ class OptimizerTwin:
             self.twin.build(self.variables)
         self._set(start)
         self._apply, self._iterates = self._step, self._iterate
+        self._iterated: list[Any] = []
         if mode.compiled:
             self._apply = tf.function(self._step, jit_compile=mode.xla)
             self._iterates = tf.function(self._iterate, jit_compile=mode.xla)
+        if isinstance(self.twin, keras.optimizers.Muon) and self._can_watch():
+            self._orthogonalise = self.twin.zeropower_via_newtonschulz5
+            self.twin.zeropower_via_newtonschulz5 = self._watched
 
-    def _step(self, gradients: Sequence[Any]) -> None:
+    def _can_watch(self) -> bool:
+        """Whether what a step computes on its way can be seen.
+
+        Nothing leaves a branch of a graph, and a program that XLA compiles on its own need not
+        give the numbers of the whole step.
+        """
+        accumulates = self.twin.gradient_accumulation_steps
+        return not self.mode.xla and not (self.mode.compiled and accumulates)
+
+    def _watched(self, x: Any, steps: int) -> Any:
+        """Muon's iteration; what it starts from is kept."""
+        self._iterated.append(x)
+        return self._orthogonalise(x, steps)
+
+    def _iterate(self, x: Any) -> list[Any]:
+        return [self._orthogonalise(x, count) for count in range(self.twin.ns_steps + 1)]
+
+    def _step(self, gradients: Sequence[Any]) -> list[Any]:
+        self._iterated = []
         self.twin.apply(gradients, self.variables)
+        return [x + 0 for x in self._iterated]
 
     def step(self, gradients: Sequence[Array]) -> Snapshot:
         """Apply one gradient for each weight; return what is there afterwards."""
         tf, _ = frameworks()
         with floatx(self.dtype):
-            self._apply([tf.constant(g) for g in gradients])
-            return self.snapshot(gradients)
+            starts = self._apply([tf.constant(g) for g in gradients])
+            stages = [[x.numpy() for x in self._iterates(start)] for start in starts]
+        names = [
+            variable.path
+            for index, variable in enumerate(self.variables)
+            if stages and self.twin.adam_velocities[index] is None
+        ]
+        return self.snapshot()._replace(stages=dict(zip(names, stages, strict=True)))
 
     @property
     def _innermost(self) -> Any:
@@ -117,8 +146,8 @@ class OptimizerTwin:
         wanted = f"{self.variables[index].path.replace('/', '_')}_{name}"
         return next(v for v in self.twin.variables if v.name == wanted)
 
-    def snapshot(self, gradients: Sequence[Array] = ()) -> Snapshot:
-        """The weights, the state and, after a step, its stages, as copies."""
+    def snapshot(self) -> Snapshot:
+        """The weights and the state, as copies."""
         state = self.start.state
         slots = [
             {name: np.array(self._slot(name, index)) for name in slots}
@@ -128,30 +157,7 @@ class OptimizerTwin:
         counts = {name: int(SHARED[name](self.twin)) for name in state.counts}
         iterations = int(self._innermost._iterations)
         made = State(slots, shared, state.names, state.shapes, iterations, counts)
-        return Snapshot([np.array(v) for v in self.variables], made, self._stages(gradients))
-
-    def _stages(self, gradients: Sequence[Array]) -> dict[str, list[Array]]:
-        """What Muon's iteration starts from and each iterate, for each weight that has any.
-
-        A program that XLA compiles on its own need not give the numbers of the whole step.
-        """
-        tf, keras = frameworks()
-        if self.mode.xla:
-            return {}
-        velocities = getattr(self.twin, "adam_velocities", [])
-        found = {}
-        for gradient, velocity, m, variable in zip(
-            gradients, velocities, getattr(self.twin, "momentums", []), self.variables, strict=False
-        ):
-            if velocity is None:
-                x = tf.constant(gradient) + self.twin.momentum * m if self.twin.nesterov else m
-                iterates = self._iterates(keras.ops.convert_to_tensor(x))
-                found[variable.path] = [iterate.numpy() for iterate in iterates]
-        return found
-
-    def _iterate(self, x: Any) -> list[Any]:
-        steps = range(self.twin.ns_steps + 1)
-        return [self.twin.zeropower_via_newtonschulz5(x, count) for count in steps]
+        return Snapshot([np.array(v) for v in self.variables], made)
 
     def _set(self, snapshot: Snapshot) -> None:
         for index, slots in enumerate(snapshot.state.slots):
