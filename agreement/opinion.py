@@ -107,13 +107,14 @@ class _Directions:
 def _where_same(one: Array, other: Array) -> Array:
     """The first where the two differ by rounding at most, NaN elsewhere.
 
-    Rounding is a share of the number itself, or a far smaller one of the largest beside it,
-    from which it may be left over by cancellation.
+    Rounding is a share of the number itself, or a far smaller one of the largest beside it on
+    which both agree, from which it may be left over by cancellation.
     """
     eps = float(np.finfo(np.float64).eps)
     with np.errstate(all="ignore"):
         size = np.abs(one) + np.abs(other)
-        same = np.abs(one - other) <= np.maximum(np.sqrt(eps) * size, 64 * eps * size.max())
+        agreed = np.minimum(np.abs(one), np.abs(other)).max()
+        same = np.abs(one - other) <= np.maximum(np.sqrt(eps) * size, 64 * eps * agreed)
     return np.where(same, one, np.nan)
 
 
