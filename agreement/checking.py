@@ -326,24 +326,26 @@ def judge_traces(
     ]
     with own_error():
         own = theirs = expect_end_to_end(model, inputs, targets, loss)
-        references = {*traces} - {MANUAL, DUAL}
-        if references and has_other_formulas(model, loss):
+        differ = has_other_formulas(model, loss)
+        if differ and {*traces} != {MANUAL}:
             theirs = expect_end_to_end(model, inputs, targets, loss, reference=True)
         local_of = {
-            name: expect_locally(model, trace, targets, loss, reference=name in references)
+            name: expect_locally(model, trace, targets, loss, reference=name != MANUAL)
             for name, trace in traces.items()
             if name != DUAL
         }
+        if DUAL in traces:
+            stored = model, traces[MANUAL], targets, loss
+            local_of[DUAL] = expect_locally(*stored, reference=True) if differ else local_of[MANUAL]
         pairs = []
         for name, trace in traces.items():
-            expected = theirs if name in references else own
-            pairs.append((trace, expected, View.END_TO_END, name))
+            pairs.append((trace, own if name == MANUAL else theirs, View.END_TO_END, name))
             steps = trace
             if name == DUAL:
-                steps = dual_local_trace(model, traces[MANUAL], targets, loss)
-            pairs.append((steps, local_of[MANUAL if name == DUAL else name], View.LOCAL, name))
+                steps = dual_local_trace(*stored)
+            pairs.append((steps, local_of[name], View.LOCAL, name))
         verdicts += judge_pairs(pairs)
-    witnesses = {name: trace for name, trace in traces.items() if name in references}
+    witnesses = {name: trace for name, trace in traces.items() if name not in (MANUAL, DUAL)}
     mark_known(verdicts, model, targets, loss, witnesses, local_of)
     return verdicts
 

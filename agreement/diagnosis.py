@@ -132,7 +132,7 @@ class Diagnostician:
         return "the dual numbers abstain: a kink, an overflow or a blunt bound"
 
     def _opinions(self, view: View) -> list[TensorVerdict]:
-        return judge_trace(self._dual(view), self._expectation(view, MANUAL), view, DUAL)
+        return judge_trace(self._dual(view), self._expectation(view, DUAL), view, DUAL)
 
     def _dual(self, view: View) -> Trace:
         """The dual numbers' trace in one view; computed once, being dear."""
@@ -233,7 +233,7 @@ class Diagnostician:
         return self.traces[MANUAL if v.witness == DUAL else v.witness]
 
     def _expectation(self, view: View, witness: str) -> Trace:
-        reference = witness not in (MANUAL, DUAL)
+        reference = witness != MANUAL
         if view is View.LOCAL:
             given = self.traces[MANUAL if witness == DUAL else witness]
             return expect_locally(self.model, given, self.targets, self.loss, reference=reference)

@@ -2,8 +2,8 @@ r"""Where a reference computes a function by a worse conditioned formula than ou
 
 A bound covers every correct evaluation of *our* formula. A reference that evaluates another one
 may err more, and rightly so: a row says by how much, as an absolute error of f(x) and of f′(x)
-in units of the unit roundoff, and why. Rows widen the bounds of references only; the manual
-run is always judged by its own formula.
+in units of the unit roundoff, and why. Rows widen the bounds of references only, dual numbers among
+them, which may cancel as a tape does; the manual run is always judged by its own formula.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 
 from agreement.bounded import BoundedArray
 from manual_backprop import special
-from manual_backprop.activations import Activation
+from manual_backprop.activations import Activation, Sparsemax
 from manual_backprop.losses import Loss
 from manual_backprop.typing import Array
 
@@ -96,8 +96,11 @@ def _gelu_slope(x: Array, arguments: Mapping[str, Any]) -> Array:
 
 
 def _sparsemax_value(x: Array, arguments: Mapping[str, Any]) -> Array:
-    largest = np.abs(x).max(axis=arguments["axis"], keepdims=True)
-    return np.broadcast_to(3 * (largest + 1), x.shape)
+    axis = arguments["axis"]
+    size = np.abs(x).max(axis=axis, keepdims=True) + 1
+    y = Sparsemax(axis).forward(x)
+    threshold = x.max(axis=axis, keepdims=True) - y.max(axis=axis, keepdims=True)
+    return np.where(x - threshold > -1e-6 * size, 3 * size, 0.0)  # below it 0 in any formula
 
 
 FORMULAS: dict[str, Formula] = {
