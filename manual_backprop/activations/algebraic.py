@@ -61,18 +61,18 @@ class Squareplus(Activation):
             )
 
     def _scaled(self, inputs: Array) -> tuple[Array, Array, Array, Array]:
-        """m, b/m², ρ and n + ρ of (1)."""
+        """m, 1/m, ρ and n + ρ of (1)."""
         magnitude = np.abs(inputs)
         m, n = np.maximum(magnitude, 1), np.minimum(magnitude, 1)
         inverse = 1 / m
-        b = self.b * (inverse * inverse)
-        rho = np.sqrt(n * n + b)
-        return m, b, rho, n + rho
+        rho = np.sqrt(n * n + self.b * (inverse * inverse))
+        return m, inverse, rho, n + rho
 
     def forward(self, inputs: Array) -> Array:
-        m, _, _, total = self._scaled(inputs)
-        return np.where(inputs > 0, m * (total / 2), self.b / m / (total * 2))  # (2), (3)
+        m, inverse, _, total = self._scaled(inputs)
+        return np.where(inputs > 0, m * (total / 2), self.b * inverse / (total * 2))  # (2), (3)
 
     def backward(self, grad_output: Array, inputs: Array, output: Array) -> Array:
-        _, b, rho, total = self._scaled(inputs)
-        return grad_output * (np.where(inputs > 0, total, b / total) / (2 * rho))  # (4), (5)
+        _, inverse, rho, total = self._scaled(inputs)
+        other = self.b * (inverse * inverse) / total  # ρ − n
+        return grad_output * (np.where(inputs > 0, total, other) / (2 * rho))  # (4), (5)

@@ -12,9 +12,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from agreement.cases import NETWORK_LOSSES, Kind, Structure, build_case
+from agreement.cases import NETWORK_LOSSES, Kind, Structure, build_case, usual_activations
 from agreement.faults import FAMILIES, FAULTS, Fault, Planted, cases_that_show, get, judge, plant
-from manual_backprop import SGD
+from manual_backprop import SGD, activations
 from manual_backprop.activations import ACTIVATIONS
 from manual_backprop.losses import CrossEntropy
 
@@ -130,9 +130,9 @@ def _fits(fault: Fault, structure: Structure) -> bool:
 
 def _activations_of(fault: Fault) -> set[str]:
     return {
-        name
-        for name in ACTIVATIONS
-        if _fits(fault, Structure((name,) * 2, (True,) * 2, "mean_squared_error"))
+        activations.get(usual).name
+        for usual in usual_activations()
+        if _fits(fault, Structure((usual,) * 2, (True,) * 2, "mean_squared_error"))
     }
 
 
