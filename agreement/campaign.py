@@ -117,7 +117,9 @@ def run_campaign(
 
 def default_directory(settings: Settings) -> Path:
     """Where a campaign is kept unless told otherwise: its settings by name."""
-    return Path(f"campaign-{settings.seed}-{settings.dtype}-{'+'.join(settings.against)}")
+    kind = "catalogue-" if settings.catalogue else ""
+    witnesses = "+".join(settings.against)
+    return Path(f"campaign-{kind}{settings.seed}-{settings.dtype}-{witnesses}")
 
 
 def failure_path(directory: Path, index: int) -> Path:
@@ -241,6 +243,8 @@ def _judge(settings: Settings, index: int, result: ChunkResult) -> None:
         crash = f"raised {type(error).__name__}: {error}"
         statistics.cases = index - result.start + 1
         statistics.add_disagreement(index, f"case {index}: {crash}")
+    if settings.is_of_function(index):
+        return  # its index says it all: a case file is one of a network
     if len(statistics.disagreeing) > failed and len(result.failures) < FAILURES_PER_CHUNK:
         result.failures.append(_failure(settings, index, crash))
 
@@ -274,10 +278,11 @@ def identity(settings: Settings, chunk: int) -> dict[str, Any]:
         packages += ["tensorflow", "keras"]
     return {
         "format": "agreement-campaign",
-        "version": 2,
+        "version": 3,
         "seed": settings.seed,
         "dtype": settings.dtype,
         "against": list(settings.against),
+        "catalogue": settings.catalogue,
         "chunk": chunk,
         "packages": {name: metadata.version(name) for name in packages},
     }

@@ -18,6 +18,7 @@ import numpy as np
 
 from manual_backprop import NaiveDense, NaiveSequential, activations, losses
 from manual_backprop.activations import ACTIVATIONS, Activation
+from manual_backprop.catalogue import every_variant
 from manual_backprop.losses import LOSSES, CrossEntropy, Loss
 from manual_backprop.typing import Array
 
@@ -94,10 +95,15 @@ def usual_activations() -> list[str | Activation]:
 
 
 @cache
-def structures(count: int = 48, seed: int = 0) -> tuple[Structure, ...]:
-    """A fixed set: every activation and loss, each cross-entropy path, depths 1 to 4."""
+def structures(
+    count: int = 48, seed: int = 0, *, with_variants: bool = False
+) -> tuple[Structure, ...]:
+    """A fixed set: every activation and loss, each cross-entropy path, depths 1 to 4.
+
+    ``with_variants`` takes each activation with every variant of its arguments.
+    """
     generator = np.random.default_rng(seed)
-    others = itertools.cycle(usual_activations())
+    others = itertools.cycle(every_variant(ACTIVATIONS) if with_variants else usual_activations())
     endings: list[tuple[str | None, str, str]] = []
     for name, loss in NETWORK_LOSSES.items():
         if issubclass(loss, CrossEntropy):
@@ -126,22 +132,30 @@ def fixed_sizes(structure_index: int) -> tuple[tuple[int, ...], int]:
     return tuple(int(n) for n in sizes), int(generator.integers(1, LARGEST_BATCH + 1))
 
 
-def draw_case(seed: int, index: int, dtype: str, *, compiled_structures: int = 0) -> Case:
+def draw_case(
+    seed: int,
+    index: int,
+    dtype: str,
+    *,
+    compiled_structures: int = 0,
+    among: tuple[Structure, ...] | None = None,
+) -> Case:
     """The case number ``index`` of a seed.
 
     With ``compiled_structures`` the case has fixed sizes and one of that many structures.
     """
     generator = np.random.default_rng([seed, index])
     kind = list(Kind)[int(generator.integers(len(Kind)))]
+    choices = structures() if among is None else among
     if compiled_structures:
         which = int(generator.integers(compiled_structures))
         sizes, batch = fixed_sizes(which)
     else:
-        which = int(generator.integers(len(structures())))
-        depth = len(structures()[which].activations)
+        which = int(generator.integers(len(choices)))
+        depth = len(choices[which].activations)
         sizes = tuple(int(n) for n in generator.integers(1, LARGEST_WIDTH + 1, depth + 1))
         batch = int(generator.integers(1, LARGEST_BATCH + 1))
-    case = build_case(structures()[which], sizes, batch, kind, generator, dtype)
+    case = build_case(choices[which], sizes, batch, kind, generator, dtype)
     case.index = index
     return case
 

@@ -163,6 +163,28 @@ def list_faults(as_json: JsonOption = False) -> None:
     wide_console().print(table)
 
 
+@app.command("coverage")
+def show_coverage(
+    against: Annotated[str, typer.Option(help="References, with commas.")] = "keras,keras-graph",
+    cases: Annotated[
+        int, typer.Option(min=1, help="For each variant, dtype and kind of numbers.")
+    ] = 1,
+    as_json: JsonOption = False,
+) -> None:
+    """Verify the whole catalogue against the installed Keras, member by member."""
+    from agreement.coverage import coverage, coverage_table, summary
+    from agreement.report import jsonable, wide_console
+
+    with progress("verifying", quiet=as_json) as advance_to:
+        rows = coverage(_names(against), cases, advance_to)
+    if as_json:
+        print(json.dumps(jsonable([row.to_dict() for row in rows]), indent=1))
+    else:
+        wide_console().print(coverage_table(rows))
+        print(summary(rows))
+    raise typer.Exit(0 if all(row.is_settled for row in rows) else 1)
+
+
 @app.command()
 def explain(
     name: Annotated[str, typer.Argument(help="A function by its name, such as gelu or adam.")],
@@ -246,6 +268,10 @@ def campaign(
         str | None, typer.Option(help="Address of a Dask scheduler, in place of --jobs.")
     ] = None,
     chunk: Annotated[int, typer.Option(help="Cases handed out and checkpointed at a time.")] = 500,
+    catalogue: Annotated[
+        bool,
+        typer.Option("--catalogue", help="Every variant, and functions alone."),
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Judge very many random networks in parallel; interrupted, the same command continues."""
@@ -254,7 +280,8 @@ def campaign(
     from agreement.random_check import Settings
     from manual_backprop.validation import as_dtype
 
-    settings = Settings(seed, as_dtype(dtype).name, tuple(resolve_references(_names(against))))
+    witnesses = tuple(resolve_references(_names(against)))
+    settings = Settings(seed, as_dtype(dtype).name, witnesses, catalogue)
     place = default_directory(settings) if directory is None else directory
     how: dict[str, Any] = {"jobs": jobs, "scheduler": scheduler, "chunk": chunk}
     try:

@@ -6,9 +6,10 @@ Keras is asked for its public members when this runs, so that a release with a n
 from __future__ import annotations
 
 import inspect
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -22,6 +23,9 @@ from manual_backprop.catalogue import Catalogued
 from manual_backprop.initializers import INITIALIZERS
 from manual_backprop.losses import LOSSES
 from manual_backprop.regularizers import REGULARIZERS
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 # Members of Keras without a counterpart, and why: the only ones that may lack one.
 EXCEPTIONS: dict[str, str] = {
@@ -42,6 +46,7 @@ class Row:
             "not verified". note: the reason, or the first thing that is wrong.
         checks: how many checks were made. worst: the largest error/bound. floor: the median
             floor in float32 on smooth numbers.
+        findings: where the installed Keras is known to be wrong (docs/findings.md) and was.
         missing_arguments: what Keras' function takes and ours does not.
     """
 
@@ -52,17 +57,27 @@ class Row:
     checks: int = 0
     worst: float = 0.0
     floor: float = float("nan")
+    findings: list[int] = field(default_factory=list)
     missing_arguments: list[str] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
         """All attributes, ready for JSON."""
         return asdict(self)
 
+    @property
+    def is_settled(self) -> bool:
+        """Verified with every argument, or an exception with a reason."""
+        return self.status in ("verified", "exception") and not self.missing_arguments
+
     def add(self, verdicts: Iterable[TensorVerdict], smooth: bool, floors: list[float]) -> None:
         """Count the verdicts of one check."""
         self.checks += 1
         for v in verdicts:
-            self.worst = max(self.worst, v.ratio) if v.verdict is not Verdict.DISAGREE else np.inf
+            if v.verdict is Verdict.KNOWN:
+                finding = v.note.partition(":")[0].removeprefix("finding ")
+                self.findings = sorted({*self.findings, int(finding)})
+                continue
+            self.worst = max(self.worst, v.ratio)
             if v.verdict is Verdict.DISAGREE and self.status != "disagrees":
                 self.status, self.note = "disagrees", f"{v.witness}: {v.name} {v.note}".strip()
             if smooth and not v.zero and np.isfinite(v.floor):
@@ -152,6 +167,35 @@ def coverage(
 def _taken(kind: type[Catalogued]) -> set[str]:
     """The names of the arguments that our class takes."""
     return set(inspect.signature(kind).parameters)
+
+
+def coverage_table(rows: Sequence[Row]) -> Table:
+    """A rich table: a row for each member of Keras."""
+    # Imported here: a check in a loop need not load rich.
+    from rich.table import Table
+
+    table = Table(title="the catalogue against the installed Keras")
+    for heading in ("family", "name", "status"):
+        table.add_column(heading, no_wrap=True)
+    for heading in ("checks", "error/bound", "local floor"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("findings, reasons")
+    for row in rows:
+        notes = [f"finding {', '.join(map(str, row.findings))}"] if row.findings else []
+        notes += [f"lacks {', '.join(row.missing_arguments)}"] if row.missing_arguments else []
+        notes += [row.note] if row.note else []
+        floor = "" if np.isnan(row.floor) else f"{row.floor:.1e}"
+        figures = (str(row.checks), f"{row.worst:.2f}", floor) if row.checks else ("", "", "")
+        table.add_row(row.family, row.name, row.status, *figures, "; ".join(notes))
+    return table
+
+
+def summary(rows: Sequence[Row]) -> str:
+    """One line: how many members of each status."""
+    counted = Counter(row.status for row in rows)
+    lacking = sum(bool(row.missing_arguments) for row in rows)
+    counts = ", ".join(f"{count} {status}" for status, count in counted.most_common())
+    return f"{len(rows)} members of Keras: {counts}; {lacking} with arguments that are not covered"
 
 
 def counterpart(names: Sequence[str], ours: dict[str, Any]) -> type[Catalogued] | None:

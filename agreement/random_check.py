@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from agreement.cases import Case, draw_case
+from agreement.cases import Case, draw_case, structures
 from agreement.checking import gather_traces, judge_traces
+from agreement.function_cases import draw_function_case
+from agreement.function_check import check_function
 from agreement.report import remark
 from agreement.statistics import Statistics
 from agreement.verdicts import MANUAL, Verdict
@@ -18,6 +20,8 @@ from reference.modes import MODES
 COMPILED_EVERY = 5
 COMPILED_SHARE = 2
 COMPILED_STRUCTURES = 16
+# Networks of the whole catalogue; with the single functions fewer than 300 are traced.
+CATALOGUE_STRUCTURES = 96
 
 
 @dataclass(frozen=True)
@@ -28,11 +32,18 @@ class Settings:
         seed: with a case's index it determines the case.
         dtype: "float32" or "float64".
         against: the references; XLA is asked about the cases of fixed architecture only.
+        catalogue: draw networks of every activation with every variant of its arguments, and
+            every other case a single function at its kinks and ends.
     """
 
     seed: int
     dtype: str
     against: tuple[str, ...]
+    catalogue: bool = False
+
+    def is_of_function(self, index: int) -> bool:
+        """Whether the case of that index is one of a single function."""
+        return self.catalogue and index % 2 == 1
 
 
 def run_cases(
@@ -50,6 +61,9 @@ def run_cases(
 
 def judge_case(settings: Settings, index: int, statistics: Statistics) -> None:
     """Draw one case, judge it against every reference, and count what was found."""
+    if settings.is_of_function(index):
+        _judge_function_case(settings, index, statistics)
+        return
     case, names = draw(settings, index)
     parts = (case.model, case.inputs, case.targets, case.loss)
     traces = gather_traces(*parts, names, any_shape=True)
@@ -72,6 +86,19 @@ def judge_case(settings: Settings, index: int, statistics: Statistics) -> None:
             statistics.allclose[name] += not np.allclose(ours, theirs)
 
 
+def _judge_function_case(settings: Settings, index: int, statistics: Statistics) -> None:
+    case = draw_function_case(settings.seed, index, settings.dtype)
+    names = [name for name in settings.against if name in MODES]  # all but the dual numbers
+    report = check_function(
+        case.subject, case.inputs, case.other, against=names, behind=case.behind
+    )
+    statistics.cases += 1
+    statistics.add_verdicts("single functions", case.kind, report.verdicts)
+    if report.disagreements:
+        said = remark(report.disagreements[0])
+        statistics.add_disagreement(index, f"case {index} ({case.kind}, {case.subject}): {said}")
+
+
 def draw(settings: Settings, index: int) -> tuple[Case, list[str]]:
     """A case and the references that can be asked about it."""
     with_xla = any(MODES[name].xla for name in settings.against if name in MODES)
@@ -81,6 +108,7 @@ def draw(settings: Settings, index: int) -> tuple[Case, list[str]]:
         index,
         settings.dtype,
         compiled_structures=COMPILED_STRUCTURES if compiled else 0,
+        among=structures(CATALOGUE_STRUCTURES, with_variants=True) if settings.catalogue else None,
     )
     asked = [
         name for name in settings.against if compiled or name not in MODES or not MODES[name].xla

@@ -51,7 +51,8 @@ class Statistics:
         self.verdicts.update((path, kind, v.view, v.verdict) for v in verdicts)
         self.zeros.update((path, kind, v.view) for v in verdicts if v.zero)
         self.floors.update((path, kind, v.view, _bin(v.floor)) for v in verdicts if not v.zero)
-        ratios = [v.ratio for v in verdicts if v.verdict is not Verdict.DISAGREE]
+        outside = (Verdict.DISAGREE, Verdict.KNOWN)
+        ratios = [v.ratio for v in verdicts if v.verdict not in outside]
         self.worst_ratio = max([self.worst_ratio, *ratios])
 
     def add_disagreement(self, index: int, remark: str) -> None:
