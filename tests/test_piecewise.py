@@ -11,8 +11,7 @@ import pytest
 from agreement.dual import DualArray, Run
 from agreement.function_cases import special_points
 from agreement.function_check import check_function, expected
-from agreement.known import KNOWN, KnownDisagreement
-from agreement.verdicts import MANUAL, Verdict
+from agreement.verdicts import Verdict
 from manual_backprop.activations import (
     ACTIVATIONS,
     Activation,
@@ -42,7 +41,6 @@ KINDS = [
 VARIANT = pytest.mark.parametrize(
     "activation", every_variant({kind.name: kind for kind in KINDS}), ids=repr
 )
-ROWS = [row for row in KNOWN if row.function in {kind.name for kind in KINDS}]
 DTYPE = pytest.mark.parametrize("dtype", ["float32", "float64"])
 INF = np.inf
 
@@ -154,19 +152,6 @@ def test_keras_agrees_on_smooth_numbers_and_bounds_are_sharp(
     for v in report.verdicts:
         assert v.verdict in (Verdict.AGREE, Verdict.KINK, Verdict.KNOWN), report.conclusion()
         assert v.zero or v.floor <= 1e-5
-
-
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row.finding}-{row.function}")
-def test_keras_still_differs_where_it_is_known_to(row: KnownDisagreement) -> None:
-    """The example of each expected disagreement disagrees in every mode, dtype and tensor."""
-    subject, inputs, upstream = row.example
-    for dtype in row.dtypes:
-        numbers = [np.array(given, dtype) for given in (inputs, upstream)]
-        for v in check_function(subject, *numbers, against=row.modes).verdicts:
-            if v.witness != MANUAL and v.tensor in row.tensors:
-                mended = f"finding {row.finding} shows no longer: {v}"
-                assert v.verdict is Verdict.KNOWN, mended
-                assert v.outside == v.size, mended
 
 
 NAN_AT_THE_ENDS = [
