@@ -32,7 +32,7 @@ from agreement.enclosures import Enclosures
 from agreement.exactness import RESIDUALS, is_representable
 from agreement.masks import Mask
 from agreement.methods import Methods, reduced, ufunc_method
-from agreement.precision import SLACK, Precision, is_float, precision_of
+from agreement.precision import CENTRE_ROUNDOFF, SLACK, Precision, is_float, precision_of
 from agreement.rules import Operand, Primitive
 from agreement.rules.operand import OUTWARDS
 from manual_backprop.typing import Array
@@ -152,9 +152,12 @@ class BoundedArray(Enclosures, Methods, NDArrayOperatorsMixin):
         return self @ other if self.ndim and np.ndim(other) else self * other
 
     def clip(self, min: Any = None, max: Any = None) -> BoundedArray:
-        """As ndarray.clip."""
+        """As ndarray.clip; what the ends cut off is no part of the result."""
         raised = self.copy() if min is None else np.maximum(self, min)
-        return raised if max is None else np.minimum(raised, max)
+        clipped = raised if max is None else np.minimum(raised, max)
+        ends = [None if end is None else self.operand(end) for end in (min, max)]
+        with np.errstate(all="ignore"):
+            return clipped if clipped.exact else _recentred(clipped, self, *ends)
 
     def special(self, name: str) -> BoundedArray:
         """A function that NumPy lacks; see ``manual_backprop.special``."""
@@ -455,6 +458,41 @@ def select(mask: Mask, a: BoundedArray, b: BoundedArray) -> BoundedArray:
         smooth_error=smooth,
         exact=a.exact and b.exact and mask.undecided is None,
         limited=a.limited and b.limited,
+    )
+
+
+def _recentred(
+    clipped: BoundedArray, a: BoundedArray, low: BoundedArray | None, high: BoundedArray | None
+) -> BoundedArray:
+    """``a`` clipped, with a centre and errors that stay between the ends of the clip.
+
+    Clipping is monotone: the least result is that of the least operands. So 1 − clip(p, ε, 1 − ε)
+    stays away from 0, however p errs.
+    """
+
+    def moved(error: Array, side: int) -> Array:
+        ends = (None if x is None else x.value + side * x.error for x in (low, high))
+        return np.clip(a.value + side * error, *ends)
+
+    least, most = moved(a.error, -1), moved(a.error, 1)
+    cut = (least > a.value - a.error) | (most < a.value + a.error)
+    cut &= ~np.isinf(clipped.error)
+    if not cut.any():
+        return clipped
+    centre = least + (most - least) / 2
+    outwards = 2 * CENTRE_ROUNDOFF * np.abs(centre) * (least != most)
+
+    def reach(error: Array) -> Array:
+        least, most = moved(error, -1), moved(error, 1)
+        return np.maximum(most - centre, centre - least) * SLACK + outwards
+
+    smooth = clipped.smooth_error
+    return BoundedArray(
+        np.where(cut, centre, clipped.value),
+        np.where(cut, reach(a.error), clipped.error),
+        clipped.precision,
+        smooth_error=None if smooth is None else np.where(cut, reach(a.smooth), smooth),
+        limited=clipped.limited,
     )
 
 

@@ -51,17 +51,19 @@ def square(a: Operand) -> Moved:
 def power(a: Operand, b: Operand) -> Moved:
     """a^p for an exact p: |p| a^p / a, largest at the upper end if p ≥ 1, else at the lower.
 
-    Without bound where the base may be 0 or negative, unless p is a whole number ≥ 1 or the base
-    is 0 for certain and p > 0. And as
-    a^p = e^(p log a), an exponent that is rounded to double precision: 2^-52 |log a^p| a^p.
+    A base from 0 to v + e has, for p > 0, a power from 0 to (v + e)^p. Without bound where the
+    base may be negative, or 0 for p < 0, unless p is a whole number ≥ 0. And as a^p = e^(p log a),
+    an exponent that is rounded to double precision: 2^-52 |log a^p| a^p.
     """
     exponent = b.value
     value = np.power(a.value, exponent)
     end = np.abs(a.value) + np.where(exponent >= 1, a.error, -a.error)
     error = np.abs(exponent) * np.power(end, exponent) * (a.error / end)
-    whole = (exponent >= 1) & (exponent == np.floor(exponent))
-    zero = (a.value == 0) & (a.error == 0) & (exponent > 0)
-    usable = b.exact & (whole | zero | (a.value - a.error > 0))
+    error = np.where(exponent == 0, 0.0, error)
+    whole = (exponent >= 0) & (exponent == np.floor(exponent))
+    from_0 = (a.value == a.error) & (exponent > 0)
+    error = np.where(from_0 & ~whole, np.power(a.value + a.error, exponent), error)
+    usable = b.exact & (whole | from_0 | (a.value - a.error > 0))
     magnitude = np.abs(value)
     rounding = magnitude * np.abs(np.log(np.where(magnitude > 0, magnitude, 1.0))) * 2.0**-52
     return value, np.where(usable, np.where(a.error == 0, 0.0, error) + rounding, np.inf)

@@ -175,7 +175,7 @@ def test_powers_move_by_their_slope(exponent: float, width: float, factor: float
 
 
 def test_powers_have_a_bound_where_the_base_is_positive_or_the_exponent_whole() -> None:
-    """Whole exponents from 1 on: every base; others: bases above 0; inexact exponents: none."""
+    """Whole exponents from 0 on: every base; positive ones: bases from 0; inexact ones: none."""
     rule = rules.UFUNCS[np.power].rule
 
     def bounded_at(value: float, error: float, exponent: float) -> bool:
@@ -183,13 +183,39 @@ def test_powers_have_a_bound_where_the_base_is_positive_or_the_exponent_whole() 
         with np.errstate(all="ignore"):
             return bool(np.isfinite(rule(interval(value, error), p)[1]))
 
-    assert all(bounded_at(-1.5, 0.25, p) for p in (1.0, 2.0, 3.0))
-    assert all(bounded_at(0.25, 0.5, p) for p in (1.0, 2.0))
-    assert not any(bounded_at(-1.5, 0.25, p) for p in (0.0, -1.0, 0.5, 1.5))
-    assert not any(bounded_at(0.5, 0.5, p) for p in (-1.0, 0.5, 1.5))
+    assert all(bounded_at(-1.5, 0.25, p) for p in (0.0, 1.0, 2.0, 3.0))
+    assert all(bounded_at(0.25, 0.5, p) for p in (0.0, 1.0, 2.0))
+    assert not any(bounded_at(-1.5, 0.25, p) for p in (-1.0, 0.5, 1.5))
+    assert not any(bounded_at(0.5, 0.51, p) for p in (-1.0, 0.5, 1.5))
+    assert [bounded_at(0.5, 0.5, p) for p in (-1.0, 0.0, 0.5, 1.5)] == [False, True, True, True]
     assert all(bounded_at(0.5, 0.499, p) for p in (-1.0, 0.5, 1.5))
     inexact = interval(2.0, 1e-9)
     assert np.isinf(rule(interval(1.5, 0.0), inexact)[1])
+
+
+def test_a_power_of_numbers_from_0_reaches_from_0_to_the_power_of_the_largest() -> None:
+    """A subnormal base may be flushed to 0, or kept: both powers lie within the bound."""
+    rule = rules.UFUNCS[np.power].rule
+    base, exponent = interval([0.0, 0.5], [0.0, 0.5]), interval(0.5, 0.0, exact=True)
+    with np.errstate(all="ignore"):
+        value, error = rule(base, exponent)
+    assert value[0] == error[0] == 0
+    assert value[1] - error[1] <= 0
+    assert value[1] + error[1] >= 1
+
+
+def test_a_clip_keeps_bounds_between_its_ends() -> None:
+    """What is cut off is in no result: 1 − clip(x, ε, 1 − ε) is positive, whatever x's error."""
+    low, high = 1e-7, 1 - 1e-7
+    x = interval([0.5, 1.0, 1.0, 2.0, 0.0, 1e-7, -3.0], [0.1, 0.1, 9.0, 0.5, 0.1, 0.0, 0.5])
+    clipped = np.clip(x, low, high)
+    ends = [np.clip(x.value + side * x.error, low, high) for side in (-1, 1)]
+    assert (clipped.value - clipped.error <= ends[0]).all()
+    assert (clipped.value + clipped.error >= ends[1]).all()
+    rounding = 8 * DOUBLE.roundoff
+    assert (2 * clipped.error <= ends[1] - ends[0] + rounding).all()
+    assert np.isfinite(np.log(1 - clipped).error).all()
+    assert np.isinf(np.clip(interval(0.5, np.inf), low, high).error)  # NaN is not clipped
 
 
 @pytest.mark.parametrize(
