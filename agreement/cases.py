@@ -19,7 +19,7 @@ import numpy as np
 from manual_backprop import NaiveDense, NaiveSequential, activations, losses
 from manual_backprop.activations import ACTIVATIONS, Activation
 from manual_backprop.catalogue import every_variant
-from manual_backprop.losses import LOSSES, CrossEntropy, Loss
+from manual_backprop.losses import LOSSES, Loss
 from manual_backprop.typing import Array
 
 LARGEST_WIDTH = 8
@@ -32,6 +32,14 @@ SPECIAL_NUMBERS = np.array(
 SCALES = np.array([1e-30, 1e-12, 1e-6, 1e-3, 10, 100, 1e3, 1e6, 1e12, 1e25])
 # Losses of what dense layers predict, (batch, outputs); a loss of sequences is checked alone.
 NETWORK_LOSSES = {name: kind for name, kind in LOSSES.items() if kind.predictions != "frames"}
+
+# Activations of the last layer that give what a loss without a fused form has to be given.
+LAST: dict[str, tuple[str | None, ...]] = {
+    "numbers": (None,),
+    "positive": ("sigmoid", "relu"),
+    "probabilities": ("softmax", "sigmoid"),
+    "directions": (None,),
+}
 
 
 class Kind(StrEnum):
@@ -105,12 +113,14 @@ def structures(
     generator = np.random.default_rng(seed)
     others = itertools.cycle(every_variant(ACTIVATIONS) if with_variants else usual_activations())
     endings: list[tuple[str | None, str, str]] = []
-    for name, loss in NETWORK_LOSSES.items():
-        if issubclass(loss, CrossEntropy):
-            endings += [("softmax", name, "fused"), ("softmax", name, "probabilities")]
-            endings += [("sigmoid", name, "probabilities")]  # off the simplex
+    for name, kind in NETWORK_LOSSES.items():
+        fused = kind().fuses_with
+        if fused is not None:
+            other = "sigmoid" if fused == "softmax" else "softmax"  # off the simplex, or on it
+            endings += [(fused, name, "fused"), (fused, name, "probabilities")]
+            endings += [(other, name, "probabilities")]
         else:
-            endings += [(None, name, "")]
+            endings += [(last, name, "") for last in LAST[kind.predictions]]
     found: list[Structure] = []
     while len(found) < count:
         last, loss_name, path = endings[len(found) % len(endings)]
@@ -215,8 +225,11 @@ def _draw_targets(
 ) -> Array:
     loss = structure.make_loss()
     labels: Any = generator.integers(0, outputs, batch)
-    if loss.labels in ("numbers", "counts") and generator.random() < 0.7:
+    if loss.labels == "bits":
+        labels = generator.integers(0, 2, (batch, outputs))
+    elif loss.labels in ("numbers", "counts") and generator.random() < 0.7:
         labels = draw(batch, outputs)
+        labels = np.abs(labels) if loss.labels == "counts" else labels
     return loss.prepare(labels, np.broadcast_to(np.zeros((), dtype), (batch, outputs)))
 
 

@@ -23,7 +23,7 @@ from agreement.explanations import (
 )
 from agreement.opinion import dual_local_trace, dual_trace
 from agreement.verdicts import DUAL, MANUAL, TensorVerdict, Verdict, View, judge_trace
-from manual_backprop import NaiveSequential
+from manual_backprop import NaiveSequential, activations
 from manual_backprop.activations import ACTIVATIONS
 from manual_backprop.layers import has_steps
 from manual_backprop.losses import EPSILON, LOSSES, Loss
@@ -285,7 +285,8 @@ class Diagnostician:
             evidence.predictions = _wide(seen.output)
             evidence.targets = _as_rows(self.targets, evidence.predictions)
             if fused and evidence.pre_activation is not None:
-                evidence.predictions = ACTIVATIONS["softmax"]().forward(evidence.pre_activation)
+                squash = activations.get(self.loss.fuses_with)
+                evidence.predictions = squash.forward(evidence.pre_activation)
             evidence.loss_gradient = _own_gradient(self.loss, fused, self.targets.ndim == 1)
             evidence.loss = _pristine(self.loss) if self.loss.name in LOSSES else None
         self._set_right(evidence, v, seen)

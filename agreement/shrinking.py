@@ -13,7 +13,6 @@ import numpy as np
 
 from agreement.cases import Case
 from manual_backprop import NaiveDense, NaiveSequential
-from manual_backprop.losses import CrossEntropy
 from manual_backprop.typing import Array
 
 TRIES = 400
@@ -108,9 +107,9 @@ def _lengths(case: Case) -> list[int]:
 
 
 def _arrays(case: Case) -> list[Array]:
-    """Every array whose numbers may be made plainer: not class labels."""
-    regression = not isinstance(case.loss, CrossEntropy)
-    return [*case.model.weights, case.inputs, *([case.targets] if regression else [])]
+    """Every array whose numbers may be made plainer: of labels, those that may be any numbers."""
+    free = case.loss.labels == "numbers"
+    return [*case.model.weights, case.inputs, *([case.targets] if free else [])]
 
 
 def _with_array(case: Case, index: int, array: Array) -> Case:
@@ -151,7 +150,7 @@ def _keep(case: Case, axis: int, kept: Array) -> Case | None:
         targets = np.searchsorted(kept, targets)
     else:
         dropped = np.delete(targets, kept, axis=1)
-        if isinstance(case.loss, CrossEntropy) and dropped.any():
+        if case.loss.labels == "distributions" and dropped.any():
             return None
         targets = targets[:, kept]
     return replace(case, model=_rebuilt(case, pairs), inputs=inputs, targets=targets)

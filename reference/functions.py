@@ -53,23 +53,19 @@ def loss(
     Raises:
         TypeError: for a loss or an activation without a Keras twin.
     """
-    column = targets.ndim == 1
-    labels = targets.reshape(-1, 1) if column else targets
     extra = {"sample_weight": subject.sample_weight, "mask": subject.mask}
     given = {name: array for name, array in extra.items() if array is not None}
     names = tuple(given)
     shapes: list[Shape] = [
-        (None,) * np.ndim(array) for array in (predictions, labels, *given.values())
+        (None,) * np.ndim(array) for array in (predictions, targets, *given.values())
     ]
-    if column:
-        shapes[1] = (None, 1)
-    dtypes = predictions.dtype.name, labels.dtype.name
+    dtypes = predictions.dtype.name, targets.dtype.name
     call = _loss_call(LossKey(subject), behind, dtypes, tuple(shapes), names, mode)
     weights = [np.asarray(a, bool if n == "mask" else predictions.dtype) for n, a in given.items()]
     with warnings.catch_warnings():
         # Keras warns that one class is unusual; here it is a case like any other.
         warnings.simplefilter("ignore")
-        value, grad = call(*_constants(predictions, labels, *weights))
+        value, grad = call(*_constants(predictions, targets, *weights))
     return value.numpy(), grad.numpy()
 
 

@@ -147,10 +147,10 @@ class OpenTwin(Program):
 
 
 def label_signature(loss: Loss, dtype: str) -> Any:
-    """The tensor specification of prepared labels: indices as a column, or rows."""
+    """The tensor specification of prepared labels: indices, or rows."""
     tf, _ = frameworks()
     indices = loss.labels == "classes"
-    return tf.TensorSpec([None, 1], "int64") if indices else tf.TensorSpec([None, None], dtype)
+    return tf.TensorSpec([None], "int64") if indices else tf.TensorSpec([None, None], dtype)
 
 
 NO_TWIN = "{kind}: {name!r} has no Keras twin; check with against=['dual'], which needs none."

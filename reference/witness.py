@@ -48,11 +48,10 @@ def trace(
     open_shapes = any_shape and mode.compiled and not mode.xla
     found_twin = _open_twin(architecture.without_sizes, LossKey(loss)) if open_shapes else None
     twin = found_twin or _dense_twin(architecture, LossKey(loss), mode)
-    labels = targets.reshape(-1, 1) if targets.ndim == 1 else targets
     with warnings.catch_warnings():
         # Keras warns that one class is unusual; here it is a case like any other.
         warnings.simplefilter("ignore")
-        result = twin(model.weights, tf.constant(inputs), tf.constant(labels))
+        result = twin(model.weights, tf.constant(inputs), tf.constant(targets))
     found = _as_trace(model, architecture, inputs, result, twin.fused)
     # XLA fuses steps and contracts a · b + c, so c's step may see a · b before its rounding.
     found.excess_precision = mode.xla
@@ -122,8 +121,7 @@ def one_training_step(
     architecture = Architecture.of(model)
     twin = DenseTwin(architecture, loss, mode)
     twin.assign(model.weights)
-    labels = targets.reshape(-1, 1) if targets.ndim == 1 else targets
-    result = twin.call(tf.constant(inputs), tf.constant(labels))
+    result = twin.call(tf.constant(inputs), tf.constant(targets))
     trainable = [w for layer in twin.layers for w in layer.trainable_weights]
     with _floatx(architecture.dtype):
         optimizer = keras.optimizers.SGD(learning_rate)

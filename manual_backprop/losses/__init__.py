@@ -7,7 +7,10 @@ from __future__ import annotations
 
 from manual_backprop.catalogue import family, resolve
 from manual_backprop.losses.base import EPSILON, PATHS, REDUCTIONS, CrossEntropy, Loss
+from manual_backprop.losses.binary import *
 from manual_backprop.losses.crossentropy import *
+from manual_backprop.losses.divergence import *
+from manual_backprop.losses.focal import *
 from manual_backprop.losses.margin import *
 from manual_backprop.losses.overlap import *
 from manual_backprop.losses.regression import *

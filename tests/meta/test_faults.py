@@ -16,7 +16,6 @@ from agreement.cases import NETWORK_LOSSES, Kind, Structure, build_case, usual_a
 from agreement.faults import FAMILIES, FAULTS, Fault, Planted, cases_that_show, get, judge, plant
 from manual_backprop import SGD, activations
 from manual_backprop.activations import ACTIVATIONS
-from manual_backprop.losses import CrossEntropy
 
 SEED = 3
 # Cases, of those in which a fault changes a number, within which the judge must locate it.
@@ -139,7 +138,8 @@ def _activations_of(fault: Fault) -> set[str]:
 def _losses_of(fault: Fault) -> set[str]:
     found = set()
     for name, loss in NETWORK_LOSSES.items():
-        for path in ("fused", "probabilities") if issubclass(loss, CrossEntropy) else ("",):
-            if _fits(fault, Structure(("relu", "softmax"), (True,) * 2, name, path)):
+        last = loss().fuses_with
+        for path in ("fused", "probabilities") if last else ("",):
+            if _fits(fault, Structure(("relu", last or "softmax"), (True,) * 2, name, path)):
                 found.add(name)
     return found
