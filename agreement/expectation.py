@@ -67,15 +67,17 @@ def _deep_copy(x: Any, memo: dict[int, Any]) -> Any:
     return new
 
 
-def bounded_copy(model: NaiveSequential) -> NaiveSequential:
-    """``copy_with_weights``, with error-carrying weights."""
-    precision = precision_of(model.dtype)
+def bounded_copy(model: NaiveSequential, precision: Precision | None = None) -> NaiveSequential:
+    """``copy_with_weights``, with error-carrying weights of the model's precision or another."""
+    precision = precision or precision_of(model.dtype)
     return copy_with_weights(model, [bounded(w, precision) for w in model.weights])
 
 
-def _bounded_subject(model: NaiveSequential, reference: bool) -> NaiveSequential:
+def _bounded_subject(
+    model: NaiveSequential, reference: bool, precision: Precision | None = None
+) -> NaiveSequential:
     """``bounded_copy``, its activations erring as much as those of references if asked."""
-    subject = bounded_copy(model)
+    subject = bounded_copy(model, precision)
     if reference and has_other_formulas(model):
         for layer in subject.distinct_layers.values():
             if getattr(layer, "activation", None) is not None:
@@ -96,14 +98,17 @@ def expect_end_to_end(
     loss: Loss,
     *,
     reference: bool = False,
+    precision: Precision | None = None,
 ) -> Trace:
     """The trace of the whole manual pass, each array a ``BoundedArray``.
 
-    With ``reference`` the bounds cover the formulas of references as well.
+    With ``reference`` the bounds cover the formulas of references as well. The working
+    precision is the model's unless another is given.
     """
-    subject = _bounded_subject(model, reference)
+    precision = precision or precision_of(model.dtype)
+    subject = _bounded_subject(model, reference, precision)
     loss = as_references_compute(loss) if reference else loss
-    exact = bounded(inputs, precision_of(model.dtype))
+    exact = bounded(inputs, precision)
     return compute_trace(subject, exact, targets.copy(), loss)
 
 
@@ -114,17 +119,17 @@ def expect_locally(
     loss: Loss,
     *,
     reference: bool = False,
+    precision: Precision | None = None,
 ) -> Trace:
     """The trace of every manual step run alone on what the witness stored for that step.
 
-    A tensor that the witness does not have, or that no step computes, is None. With
-    ``reference`` the bounds cover the formulas of references as well.
+    A tensor that the witness does not have, or that no step computes, is None. ``reference``
+    and ``precision`` are those of ``expect_end_to_end``.
     """
-    subject = _bounded_subject(model, reference)
+    precision = precision or precision_of(model.dtype)
+    subject = _bounded_subject(model, reference, precision)
     loss = as_references_compute(loss) if reference else loss
-    exact = functools.partial(
-        _stored, precision=precision_of(model.dtype), unrounded=witness.excess_precision
-    )
+    exact = functools.partial(_stored, precision=precision, unrounded=witness.excess_precision)
     expected = Trace(
         layers=[LayerTrace(layer.name) for layer in witness.layers],
         fused=witness.fused,

@@ -23,9 +23,11 @@ from manual_backprop.catalogue import Catalogued
 from manual_backprop.losses import (
     CTC,
     EPSILON,
+    CategoricalCrossentropy,
     CosineSimilarity,
     LogCosh,
     MeanSquaredLogarithmicError,
+    SparseCategoricalCrossentropy,
     Tversky,
 )
 from manual_backprop.regularizers import L1, L1L2, L2, OrthogonalRegularizer
@@ -74,6 +76,12 @@ REGULARIZERS: tuple[KnownDisagreement, ...] = (
 )
 
 
+def doubling_overflows(subject: Any, inputs: Array, other: Array) -> Array:
+    """Where −2 (p − t) overflows upwards."""
+    end = float(np.finfo(inputs.dtype).max) * 0.499
+    return np.asarray(inputs, float) - other < -end
+
+
 def epsilon_is_rounded(subject: Any, inputs: Array, other: Array) -> Array:
     """Where a prediction or its target is no larger than ε is in float32."""
     return (inputs <= np.float32(EPSILON)) | (other <= np.float32(EPSILON))
@@ -117,6 +125,15 @@ LOSSES: tuple[KnownDisagreement, ...] = (
         (LogCosh(), [[0.5, -1.0]], [[0.0, 1.0]]),
         tensors=("loss",),
         dtypes=("float64",),
+    ),
+    KnownDisagreement(
+        50,
+        "log_cosh",
+        "x + softplus(−2x) is infinite for x below half the smallest number, |x| − log 2 is not",
+        doubling_overflows,
+        (LogCosh(), [[-2e38]], [[0.0]]),
+        tensors=("loss",),
+        dtypes=("float32",),
     ),
     KnownDisagreement(
         41,
@@ -290,23 +307,63 @@ SMOOTH_ACTIVATIONS: tuple[KnownDisagreement, ...] = (
         tensors=("output", "grad_inputs"),
     ),
 )
+
+
+def probability_below_normal(subject: Any, inputs: Array, other: Array) -> Array:
+    """Rows with a probability below the smallest normal float16; of logits their softmax."""
+    numbers = np.asarray(inputs, np.float64)
+    if (numbers < 0).any() or (numbers.sum(axis=-1) > 1.01).any():
+        shifted = np.exp(numbers - numbers.max(axis=-1, keepdims=True))
+        numbers = shifted / shifted.sum(axis=-1, keepdims=True)
+    tiny = (numbers < np.finfo(np.float16).smallest_normal).any(axis=-1, keepdims=True)
+    return np.broadcast_to(tiny, numbers.shape)
+
+
+def either_below_normal(subject: Any, inputs: Array, other: Array) -> Array:
+    """Rows in which a prediction or a target is below the smallest normal float16."""
+    return probability_below_normal(subject, inputs, other) | probability_below_normal(
+        subject, np.abs(other), inputs
+    )
+
+
+HALF_TYPES: tuple[KnownDisagreement, ...] = tuple(
+    KnownDisagreement(
+        9,
+        subject.name,
+        "float16 flushes the clip's 1e-7 to 0, whose logarithm is infinite",
+        where,
+        (subject, [[1.0, 0.0, 0.0]], targets),
+        tensors=("loss", "grad_inputs"),
+        dtypes=("float16",),
+    )
+    for subject, targets, where in (
+        (SparseCategoricalCrossentropy("probabilities"), [0], probability_below_normal),
+        (CategoricalCrossentropy("probabilities"), [[1.0, 0.0, 0.0]], probability_below_normal),
+        (KLDivergence(), [[1.0, 0.0, 0.0]], either_below_normal),
+    )
+)
 KNOWN: tuple[KnownDisagreement, ...] = (
     *PIECEWISE_ACTIVATIONS,
     *REGULARIZERS,
     *LOSSES,
+    *HALF_TYPES,
     *SMOOTH_ACTIVATIONS,
 )
 
 
 def known_for(subject: Catalogued, tensor: str, mode: str, dtype: str) -> list[KnownDisagreement]:
-    """The rows that concern one tensor of a function in a mode and dtype."""
+    """The rows that concern one tensor of a function in a mode and dtype.
+
+    Half types have rows of their own, and those of float32, whose kernels Keras uses for them.
+    """
+    concerned = {dtype, dtype if dtype == "float64" else "float32"}
     return [
         row
         for row in KNOWN
         if row.function == subject.name
         and tensor in row.tensors
         and mode in row.modes
-        and dtype in row.dtypes
+        and concerned & {*row.dtypes}
     ]
 
 
@@ -323,6 +380,8 @@ def explained_by(
     rows = known_for(subject, tensor, mode, np.asarray(inputs).dtype.name)
     if not rows:
         return None
+    if np.asarray(inputs).dtype.itemsize == 2:
+        inputs = np.asarray(inputs, np.float32)  # NumPy knows too little of bfloat16
     with np.errstate(all="ignore"):
         outside = ~(np.abs(np.asarray(actual, np.float64) - wanted.value) <= wanted.error)
         outside &= np.isfinite(wanted.error)

@@ -31,7 +31,10 @@ class Program:
     def __init__(self, architecture: Architecture, loss: Loss) -> None:
         self.architecture = architecture
         self.activations = [activation_twin(a) for a in architecture.activations]
-        self.loss = loss_twin(loss, architecture.dtype)
+        # A mixed policy computes in half precision, but losses as compile makes them do not.
+        self.loss = loss_twin(
+            loss, "float32" if "mixed" in architecture.dtype else architecture.dtype
+        )
         self.fused = loss.is_fused_with(architecture.output_activation)
         self.hides_logits = loss.fuses_with is not None and not self.fused
 
@@ -94,8 +97,9 @@ class DenseTwin(Program):
 
     def assign(self, weights: Sequence[Array]) -> None:
         """Give the twin the manual model's weights."""
+        tf, _ = frameworks()
         for variable, weight in zip(self.variables, weights, strict=True):
-            variable.assign(weight)
+            variable.assign(tf.cast(weight, variable.dtype))
 
     def _run_layers(self, inputs: Any, labels: Any) -> dict[str, Any]:
         return self.run(self.layers, self.variables, inputs, labels)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
+import copy
 import warnings
-from collections.abc import Iterator
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -12,13 +12,15 @@ import numpy as np
 
 from manual_backprop import NaiveSequential
 from manual_backprop.losses import Loss
+from manual_backprop.optimizers import Optimizer, Snapshot
 from manual_backprop.trace import LayerTrace, Trace
 from manual_backprop.typing import Array
 from reference.architecture import Architecture
-from reference.frameworks import frameworks
+from reference.frameworks import floatx, frameworks
 from reference.functions import LossKey
 from reference.modes import Mode
-from reference.twin import DenseTwin, OpenTwin
+from reference.optimizers import OptimizerTwin, optimizer_twin, read
+from reference.twin import DenseTwin, OpenTwin, activation_twin, loss_twin
 
 
 def trace(
@@ -29,6 +31,7 @@ def trace(
     mode: Mode,
     *,
     any_shape: bool = False,
+    policy: str | None = None,
 ) -> Trace:
     """Return the trace that Keras gives for the model's architecture and weights.
 
@@ -38,6 +41,8 @@ def trace(
         mode: eager, ``tf.function`` or XLA.
         any_shape: in graph mode, use the one function traced for every shape of the
             architecture (``keras.ops`` then stands in for ``Dense.call``).
+        policy: a Keras dtype policy of half precision, such as "float16" or "mixed_bfloat16";
+            the model's own dtype without.
 
     Raises:
         TypeError: for a layer without a Keras twin.
@@ -45,6 +50,12 @@ def trace(
     """
     tf, _ = frameworks()
     architecture = Architecture.of(model)
+    if policy is not None:
+        architecture = replace(architecture, dtype=policy)
+        half = tf.as_dtype(policy.removeprefix("mixed_")).as_numpy_dtype
+        inputs = inputs.astype(half)
+        if targets.dtype.kind == "f" and "mixed" not in policy:
+            targets = targets.astype(half)
     open_shapes = any_shape and mode.compiled and not mode.xla
     found_twin = _open_twin(architecture.without_sizes, LossKey(loss)) if open_shapes else None
     twin = found_twin or _dense_twin(architecture, LossKey(loss), mode)
@@ -110,36 +121,66 @@ def one_training_step(
     inputs: Array,
     targets: Array,
     loss: Loss,
-    learning_rate: float,
+    optimizer: Optimizer,
     mode: Mode,
-) -> tuple[Array, list[Array]]:
-    """The tape twin of ``manual_backprop.one_training_step``, with ``keras.optimizers.SGD``.
+) -> tuple[Array, Snapshot]:
+    """The tape twin of ``manual_backprop.one_training_step``, with Keras' optimizer of that name.
 
-    Returns the loss and the weights after the step; the manual model does not change.
+    Returns the loss, and the weights and the optimizer's state after the step; neither the
+    manual model nor the manual optimizer, whose state is where Keras' starts, changes.
     """
-    tf, keras = frameworks()
-    architecture = Architecture.of(model)
-    twin = DenseTwin(architecture, loss, mode)
+    tf, _ = frameworks()
+    twin = DenseTwin(Architecture.of(model), loss, mode)
     twin.assign(model.weights)
     result = twin.call(tf.constant(inputs), tf.constant(targets))
-    trainable = [w for layer in twin.layers for w in layer.trainable_weights]
-    with _floatx(architecture.dtype):
-        optimizer = keras.optimizers.SGD(learning_rate)
-        optimizer.build(trainable)
-    optimizer.apply_gradients(zip(result["grad_weights"], trainable, strict=True))
-    return result["loss"].numpy(), [variable.numpy() for variable in twin.variables]
+    gradients = [np.asarray(g) for g in result["grad_weights"]]
+    if optimizer.scale != 1:
+        gradients = [g * g.dtype.type(optimizer.scale) for g in gradients]
+    update = OptimizerTwin(optimizer, start_of(model, optimizer), mode)
+    return result["loss"].numpy(), update.step(gradients)
 
 
-@contextlib.contextmanager
-def _floatx(dtype: str) -> Iterator[None]:
-    """Let Keras keep a learning rate in the model's dtype, not in float32 whatever the model."""
+def train_on_batch(
+    model: NaiveSequential,
+    inputs: Array,
+    targets: Array,
+    loss: Loss,
+    optimizer: Optimizer,
+    mode: Mode,
+) -> Snapshot:
+    """What a compiled Keras model and its optimizer hold after ``train_on_batch``."""
     _, keras = frameworks()
-    before = keras.config.floatx()
-    keras.config.set_floatx(dtype)
-    try:
-        yield
-    finally:
-        keras.config.set_floatx(before)
+    architecture = Architecture.of(model)
+    start = start_of(model, optimizer)
+    with floatx(architecture.dtype):
+        layers = []
+        for place, activation in zip(architecture.places, architecture.activations, strict=True):
+            affine = architecture.affines[place]
+            twin = activation_twin(activation)
+            layer = keras.layers.Dense(
+                affine.units, twin, affine.use_bias, dtype=architecture.dtype
+            )
+            layers.append(layer)
+        entrance = keras.Input(inputs.shape[1:], dtype=architecture.dtype)
+        whole = keras.Sequential([entrance, *layers])
+        whole.set_weights(model.weights)
+        whole.compile(
+            optimizer_twin(optimizer, architecture.dtype),
+            loss_twin(loss, architecture.dtype),
+            run_eagerly=not mode.compiled,
+            jit_compile=mode.xla,
+        )
+        labels = targets.reshape(-1, 1) if targets.ndim == 1 else targets
+        whole.train_on_batch(inputs, labels)
+        return read(whole.optimizer, whole.trainable_variables, start.state)
+
+
+def start_of(model: NaiveSequential, optimizer: Optimizer) -> Snapshot:
+    """A model's weights and what an optimizer remembers of them, as copies."""
+    weights = [w.copy() for w in model.weights]
+    names = [str(name) for name in model.weight_names]
+    state = copy.deepcopy(optimizer.state) or optimizer.initial_state(weights, names)
+    return Snapshot(weights, state)
 
 
 def versions() -> dict[str, str]:
