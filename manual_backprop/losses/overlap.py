@@ -90,6 +90,7 @@ class Tversky(Overlap):
         *VARIANTS_OF_AXIS,
         {"alpha": 0.25, "beta": 0.25, "axis": -1},
         {"alpha": 2.0, "beta": 2.0},
+        {"alpha": 0.25, "beta": 0.75},
     )
 
     alpha: float = 0.5

@@ -16,6 +16,8 @@ from manual_backprop.losses.base import EPSILON, Loss, as_kind_of
 from manual_backprop.typing import Array
 
 LOG_2 = math.log(2)
+# From here on e^−2x is 0 in every format.
+FAR = 400.0
 
 
 @dataclass(eq=False, repr=False)
@@ -159,7 +161,8 @@ class LogCosh(Loss):
 
     def values(self, predictions: Array, targets: Array) -> Array:
         size = np.abs(predictions - targets)
-        return (size + special.softplus(-2 * size) - LOG_2).mean(axis=-1)  # (1)
+        rest = special.softplus(-2 * np.minimum(size, FAR))
+        return (size + rest - LOG_2).mean(axis=-1)  # (1)
 
     def pull_back(self, grad_values: Array, predictions: Array, targets: Array) -> Array:
         outputs = predictions.shape[-1]
