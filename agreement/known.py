@@ -25,6 +25,7 @@ from manual_backprop.losses import (
     EPSILON,
     CategoricalCrossentropy,
     CosineSimilarity,
+    KLDivergence,
     LogCosh,
     MeanSquaredLogarithmicError,
     SparseCategoricalCrossentropy,
