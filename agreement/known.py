@@ -331,10 +331,9 @@ HALF_TYPES: tuple[KnownDisagreement, ...] = tuple(
     KnownDisagreement(
         9,
         subject.name,
-        "float16 flushes the clip's 1e-7 to 0, whose logarithm is infinite",
+        "float16 flushes the clip's 1e-7 to 0, and 0/0 or 0·∞ in the gradient is NaN",
         where,
-        (subject, [[1.0, 0.0, 0.0]], targets),
-        tensors=("loss", "grad_inputs"),
+        (subject, [[0.9, 0.1, 1e-7]], targets),
         dtypes=("float16",),
     )
     for subject, targets, where in (
