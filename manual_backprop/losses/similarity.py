@@ -22,8 +22,8 @@ class CosineSimilarity(Loss):
 
     With c = Σ_i t̂_i p̂_i and ℓ = max(‖p‖, ε):
 
-    (1) ℓ = s √max(Σ_i (p_i/s)², 1), s = max(max_i |p_i|, ε): no square overflows, and where
-        ‖p‖ < ε both maxima make it ε
+    (1) ℓ = s √Σ_i (p_i/s)², s = max_i |p_i|, so that no square overflows;
+        where s ≤ ε, ℓ = ε √max(Σ_i (p_i/ε)², 1)
     (2) ‖p‖ ≥ ε: ∂p̂_i/∂p_j = ([i = j] − p̂_i p̂_j) / ℓ, else only [i = j] / ℓ; at equality the former
     (3) ∂/∂p_j = −g (t̂_j − p̂_j c) / ℓ, without p̂_j c where ‖p‖ < ε
 
@@ -54,9 +54,10 @@ class CosineSimilarity(Loss):
         return (along - unit_target) / length * np.expand_dims(grad_values, self.axis)  # (3)
 
     def _length(self, x: Array) -> Array:
-        scale = np.maximum(np.abs(x).max(axis=self.axis, keepdims=True), EPSILON)
+        largest = np.abs(x).max(axis=self.axis, keepdims=True)
+        scale = np.maximum(largest, EPSILON)
         total = np.square(x / scale).sum(axis=self.axis, keepdims=True)
-        return scale * np.sqrt(np.maximum(total, 1))  # (1)
+        return scale * np.sqrt(np.where(largest > EPSILON, total, np.maximum(total, 1)))  # (1)
 
     def _is_long(self, x: Array) -> Array:
         """‖x‖ ≥ ε; elements beyond 2ε need not be told from 2ε."""
