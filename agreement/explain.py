@@ -109,9 +109,9 @@ def _explain(family: str, kind: type[Catalogued], against: Sequence[str]) -> Fun
     )
     if isinstance(subject, Activation):
         found.conventions = _conventions(subject, against)
+    if isinstance(subject, Activation | Loss):
         row = FORMULAS.get(subject.name)
         found.formula = "" if row is None else " ".join(row.why.split())
-    if isinstance(subject, Activation | Loss):
         found.floors = {dtype: _floors(subject, dtype) for dtype in ("float32", "float64")}
     return found
 
