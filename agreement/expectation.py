@@ -138,6 +138,12 @@ def expect_locally(
     for layer, seen, wanted in places:
         _forward(layer, seen, wanted, exact)
     _loss(expected, witness, targets.copy(), loss, exact)
+    if subject.is_penalised:
+        if expected.loss is not None:
+            expected.loss = expected.loss + subject.penalty()
+        last = expected.layers[-1]
+        if witness.fused and last.grad_pre_activation is not None:
+            last.grad_pre_activation = subject.layers[-1].add_activity(last.grad_pre_activation)
     shared = len(subject.distinct_layers) < len(places)
     totals: dict[str, list[Any]] = {}
     unknown: set[str] = set()  # layers without a gradient to start from

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -139,6 +139,15 @@ def _untraceable(model: NaiveSequential) -> set[TensorName]:
     }
 
 
+def _activity(layer: Any, pre_activation: Any) -> Any:
+    """The penalty on what a layer's activation makes of its pre-activation; 0 without."""
+    penalties = getattr(layer, "penalties", None)
+    if not penalties or penalties.activity is None:
+        return 0
+    output = layer.activation.forward(pre_activation)
+    return penalties.activity.value(output) / len(output)
+
+
 class _Witness:
     """One model and loss, run forward on dual numbers."""
 
@@ -236,7 +245,8 @@ class _Witness:
                 hidden = layer.forward(hidden)
             noted.output = _narrow(hidden.value)
         hidden = directions.moved((len(model.layers) - 1, "output"), hidden.copy())
-        return self.loss_value(z, hidden)
+        value = self.loss_value(z, hidden)
+        return value + model.penalty() if model.is_penalised else value
 
     def _store_weight_gradients(
         self,
@@ -263,8 +273,10 @@ class _Witness:
         trace = Trace(layers, fused=seen.fused, abstains=True)
         last, found = seen.layers[-1], layers[-1]
         if seen.fused:
+            top = self.model.layers[-1]
             found.grad_pre_activation = self._pulled_back(
-                last.pre_activation, lambda z: self.loss.forward_from_logits(z, self.targets)
+                last.pre_activation,
+                lambda z: self.loss.forward_from_logits(z, self.targets) + _activity(top, z),
             )
         elif last.output is not None:
             found.grad_output = self._pulled_back(
@@ -288,8 +300,10 @@ class _Witness:
         cotangent = given.grad_output
         if has_steps(layer):
             if cotangent is not None:
+                upstream = cotangent.astype(self.work)
                 wanted.grad_pre_activation = self._pulled_back(
-                    given.pre_activation, layer.activation.forward, cotangent
+                    given.pre_activation,
+                    lambda z: (layer.activation.forward(z) * upstream).sum() + _activity(layer, z),
                 )
             cotangent = given.grad_pre_activation
         if cotangent is None or given.inputs is None:
@@ -309,24 +323,25 @@ class _Witness:
             model = copy_with_weights(self.model, held)
             above = model.layers[place]
             step = above.affine if has_steps(above) else above.forward
-            return (step(directions.dual("inputs", given.inputs, run)) * upstream).sum()
+            value = (step(directions.dual("inputs", given.inputs, run)) * upstream).sum()
+            penalties = getattr(above, "penalties", None)
+            if penalties:
+                value = value + replace(penalties, activity=None).value(above.W, above.b, None)
+            return value
 
         found = directions.gradients(passes)
         if "inputs" in found:
             wanted.grad_inputs = found["inputs"].reshape(given.inputs.shape)
         self._store_weight_gradients(trace, found, directions, names)
 
-    def _pulled_back(
-        self, start: Array | None, step: Callable[[Any], Any], cotangent: Array | None = None
-    ) -> Array | None:
-        """∂ Σ cotangent·step(x) / ∂x at ``start``; None where it takes too many directions."""
+    def _pulled_back(self, start: Array | None, step: Callable[[Any], Any]) -> Array | None:
+        """∂ step(x) / ∂x at ``start``; None where it takes too many directions."""
         if start is None or start.size**2 > LARGEST_TANGENTS:
             return None
         directions = _Directions(self.work, self.dtype)
         directions.add_whole("start", start.shape)
 
         def passes(run: Run) -> Any:
-            result = step(directions.dual("start", start, run))
-            return result if cotangent is None else (result * cotangent.astype(self.work)).sum()
+            return step(directions.dual("start", start, run))
 
         return directions.gradients(passes)["start"].reshape(start.shape)

@@ -55,12 +55,17 @@ def get_gradients_of_loss_wrt_weights(
 
 
 def compute_loss(model: NaiveSequential, predictions: Array, targets: Array, loss: Loss) -> Array:
-    """The loss of the model's latest forward pass, a scalar array; targets are prepared."""
+    """The loss of the model's latest forward pass, a scalar array; targets are prepared.
+
+    The penalties of regularized layers are added to it.
+    """
     if loss.is_fused_with(model.output_activation):
         logits = model.records[-1].pre_activation
         assert logits is not None
-        return loss.forward_from_logits(logits, targets)
-    return loss.forward(predictions, targets)
+        value = loss.forward_from_logits(logits, targets)
+    else:
+        value = loss.forward(predictions, targets)
+    return value + model.penalty() if model.is_penalised else value
 
 
 def backpropagate(

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from manual_backprop import activations, initializers
+from manual_backprop import activations, initializers, regularizers
+from manual_backprop.regularizers import Penalties
 from manual_backprop.typing import Array, Initializer
 from manual_backprop.validation import (
     as_count,
@@ -54,6 +55,8 @@ class NaiveDense:
         use_bias: without it ``weights`` and ``gradients`` hold one array each.
         kernel_initializer, bias_initializer: a name from
             ``manual_backprop.initializers.INITIALIZERS`` or a callable.
+        kernel_regularizer, bias_regularizer, activity_regularizer: penalties on W, b and the
+            output, see ``manual_backprop.regularizers``; None for none.
         dtype: "float32" or "float64".
         seed: a whole number or a NumPy Generator; None draws anew each time.
 
@@ -70,6 +73,9 @@ class NaiveDense:
         use_bias: bool = True,
         kernel_initializer: str | Initializer = "uniform",
         bias_initializer: str | Initializer = "zeros",
+        kernel_regularizer: object = None,
+        bias_regularizer: object = None,
+        activity_regularizer: object = None,
         dtype: DTypeLike = "float32",
         seed: int | np.random.Generator | None = None,
     ) -> None:
@@ -77,6 +83,11 @@ class NaiveDense:
         self.units = as_count("output_size", output_size)
         self.activation = activations.get(activation)
         self.output_size = self.activation.output_size(self.units)
+        self.penalties = Penalties(
+            regularizers.get("kernel_regularizer", kernel_regularizer),
+            regularizers.get("bias_regularizer", bias_regularizer),
+            regularizers.get("activity_regularizer", activity_regularizer),
+        )
         self.dtype = as_dtype(dtype)
         generator = as_generator("seed", seed)
         shape = (self.input_size, self.units)
@@ -168,6 +179,7 @@ class NaiveDense:
         if self.pre_activation is None or self.output is None:
             raise ValueError(NO_FORWARD)
         grad_output = _matching("grad_output", grad_output, self.output)
+        grad_output = self.penalties.grad_output(grad_output, self.output)
         return self.activation.backward(grad_output, self.pre_activation, self.output)  # (3)
 
     def backward_affine(self, grad_pre_activation: Array) -> Array:
@@ -179,7 +191,19 @@ class NaiveDense:
         self.gradients = [self.inputs.T @ grad]  # (4)
         if self.b is not None:
             self.gradients.append(grad.sum(axis=0))  # (5)
+        if self.penalties:
+            self.gradients = self.penalties.grad_weights(self.gradients, self.W, self.b)
         return grad @ self.W.T  # (6)
+
+    def add_activity(self, grad_pre_activation: Array) -> Array:
+        """∂loss/∂pre_activation of a fused loss, with the penalty on the output added."""
+        if self.penalties.activity is None:
+            return grad_pre_activation
+        assert self.output is not None
+        penalty = self.penalties.grad_output(np.zeros_like(self.output), self.output)
+        return grad_pre_activation + self.activation.backward(
+            penalty, self.pre_activation, self.output
+        )
 
     def __repr__(self) -> str:
         bias = "" if self.b is not None else ", use_bias=False"

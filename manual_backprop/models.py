@@ -91,6 +91,13 @@ class NaiveSequential:
                     f"layers[{position}]: {type(layer).__name__} stands in several places, which "
                     f"only NaiveDense can; make a second layer."
                 )
+        for position, layer in enumerate(self.layers):
+            shared = self.layers.count(layer) > 1
+            if shared and getattr(layer, "penalties", None) and layer.penalties.activity:
+                raise ValueError(
+                    f"layers[{position}]: stands in several places and has an "
+                    f"activity_regularizer, which needs a single output; make a second layer."
+                )
         dtypes = {np.dtype(w.dtype).name for layer in self.layers for w in layer.weights}
         if len(dtypes) > 1:
             raise ValueError(
@@ -156,6 +163,17 @@ class NaiveSequential:
         last = self.layers[-1]
         return last.activation.name if has_steps(last) else ""
 
+    @property
+    def is_penalised(self) -> bool:
+        """Whether a layer adds a penalty to the loss."""
+        return any(getattr(layer, "penalties", None) for layer in self.layers)
+
+    def penalty(self) -> Array:
+        """The sum of the layers' penalties in the latest forward pass, a scalar array."""
+        penalised = [x for x in self.distinct_layers.values() if getattr(x, "penalties", None)]
+        terms = [layer.penalties.value(layer.W, layer.b, layer.output) for layer in penalised]
+        return sum(terms[1:], start=terms[0])
+
     def check_inputs(self, inputs: Array, name: str = "inputs") -> Array:
         """Return a checked batch in the model's dtype; see ``validation.as_inputs``."""
         size = self.input_size
@@ -210,7 +228,7 @@ class NaiveSequential:
             if shared:
                 _restore(layer, record)
             if from_logits and record is self.records[-1]:
-                grad = layer.backward_affine(grad)
+                grad = layer.backward_affine(layer.add_activity(grad))
             else:
                 record.grad_output = kept
                 grad = layer.backward(grad)  # (2)

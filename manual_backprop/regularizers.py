@@ -181,6 +181,48 @@ def _check_factor(argument: str, factor: object) -> None:
         raise ValueError(f"{argument}: got {factor}, expected a finite number from 0.")
 
 
+@dataclass(frozen=True)
+class Penalties:
+    r"""What a layer adds to the loss: penalties on kernel, bias and activities (its output).
+
+    (1) penalty = R_W(W) + R_b(b) + R_y(y) / N, with N samples in y
+    (2) each adds its gradient to what the loss already gives for W, b and y, since sums
+        differentiate term by term; y's is divided by N
+    """
+
+    kernel: Regularizer | None = None
+    bias: Regularizer | None = None
+    activity: Regularizer | None = None
+
+    def __bool__(self) -> bool:
+        return any(part is not None for part in (self.kernel, self.bias, self.activity))
+
+    def value(self, W: Array, b: Array | None, output: Array) -> Array:
+        """The layer's penalty, a scalar array, (1)."""
+        terms = []
+        if self.kernel is not None:
+            terms.append(self.kernel.value(W))
+        if self.bias is not None and b is not None:
+            terms.append(self.bias.value(b))
+        if self.activity is not None:
+            terms.append(self.activity.value(output) / len(output))
+        return sum(terms[1:], start=terms[0]) if terms else np.zeros((), W.dtype)
+
+    def grad_output(self, grad_output: Array, output: Array) -> Array:
+        """∂loss/∂output with the activity's part, (2)."""
+        if self.activity is None:
+            return grad_output
+        return grad_output + self.activity.gradient(output) / len(output)
+
+    def grad_weights(self, gradients: list[Array], W: Array, b: Array | None) -> list[Array]:
+        """The gradients of the weights with the penalties' parts, (2)."""
+        parts = [(self.kernel, W), (self.bias, b)]
+        return [
+            grad if regularizer is None or weight is None else grad + regularizer.gradient(weight)
+            for grad, (regularizer, weight) in zip(gradients, parts, strict=False)
+        ]
+
+
 REGULARIZERS = family(Regularizer, globals())
 
 

@@ -6,15 +6,19 @@ from dataclasses import dataclass, replace
 
 from manual_backprop import NaiveDense, NaiveSequential
 from manual_backprop.activations import Activation
+from manual_backprop.regularizers import Penalties
+
+NO_PENALTIES = Penalties()
 
 
 @dataclass(frozen=True)
 class Affine:
-    """One distinct layer's affine map, by its sizes."""
+    """One distinct layer's affine map, by its sizes, and its penalties."""
 
     input_size: int
     units: int
     use_bias: bool
+    penalties: Penalties = NO_PENALTIES
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,7 @@ class Architecture:
         order = list(distinct)
         return cls(
             affines=tuple(
-                Affine(layer.input_size, layer.units, layer.b is not None)
+                Affine(layer.input_size, layer.units, layer.b is not None, layer.penalties)
                 for layer in distinct.values()
             ),
             places=tuple(order.index(name) for name in model.names),
@@ -67,5 +71,5 @@ class Architecture:
     @property
     def without_sizes(self) -> Architecture:
         """What one traced function depends on when its shapes are left open."""
-        affines = tuple(Affine(0, 0, affine.use_bias) for affine in self.affines)
+        affines = tuple(replace(affine, input_size=0, units=0) for affine in self.affines)
         return replace(self, affines=affines, names=())

@@ -52,28 +52,54 @@ class Program:
             for weight in weights:
                 tape.watch(weight)
             hidden = inputs
-            pre_activations, outputs = [], []
+            pre_activations: list[Any] = []
+            outputs: list[Any] = []
+            penalties = self._weight_penalties(weights)
             for place, activation in zip(self.architecture.places, self.activations, strict=True):
                 z = affines[place](hidden)
                 hidden = activation(z)
+                if (activity := self.architecture.affines[place].penalties.activity) is not None:
+                    count = tf.cast(tf.shape(hidden)[0], hidden.dtype)
+                    penalties.append(self._twin(activity)(hidden) / count)
+                    if not (self.fused and len(outputs) == len(self.activations) - 1):
+                        # What goes on is told apart from what is penalised.
+                        hidden = tf.identity(hidden)
                 pre_activations.append(z)
                 outputs.append(hidden)
             if self.hides_logits:
                 # An identity is an operation of its own: Keras no longer sees the softmax.
                 outputs[-1] = tf.identity(hidden)
             loss = self.loss(labels, outputs[-1])
+            for penalty in penalties:
+                loss = loss + penalty
         sources = [inputs, *pre_activations, *outputs, *weights]
         gradients = tape.gradient(loss, sources)
         count = len(outputs)
+        # Of a fused loss the probabilities have no gradient, though a penalty on them has.
+        top = None if self.fused else gradients[2 * count]
         return {
             "loss": loss,
             "pre_activations": pre_activations,
             "outputs": outputs,
             "grad_inputs": gradients[0],
             "grad_pre_activations": gradients[1 : 1 + count],
-            "grad_outputs": gradients[1 + count : 1 + 2 * count],
+            "grad_outputs": [*gradients[1 + count : 2 * count], top],
             "grad_weights": gradients[1 + 2 * count :],
         }
+
+    def _weight_penalties(self, weights: Sequence[Any]) -> list[Any]:
+        """The penalties on kernels and biases, as Keras' regularizers compute them."""
+        found = []
+        remaining = iter(weights)
+        for affine in self.architecture.affines:
+            kernel = next(remaining)
+            bias = next(remaining) if affine.use_bias else None
+            pairs = ((affine.penalties.kernel, kernel), (affine.penalties.bias, bias))
+            found += [self._twin(r)(w) for r, w in pairs if r is not None and w is not None]
+        return found
+
+    def _twin(self, regularizer: Regularizer) -> Any:
+        return regularizer_twin(regularizer, self.architecture.dtype)
 
 
 class DenseTwin(Program):
