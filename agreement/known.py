@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from agreement.bounded import BoundedArray
+from agreement.known_crossentropy import CROSS_ENTROPIES
 from agreement.known_pieces import PIECEWISE_ACTIVATIONS
 from agreement.known_row import (
     KnownDisagreement,
@@ -344,6 +345,7 @@ HALF_TYPES: tuple[KnownDisagreement, ...] = tuple(
 )
 KNOWN: tuple[KnownDisagreement, ...] = (
     *PIECEWISE_ACTIVATIONS,
+    *CROSS_ENTROPIES,
     *REGULARIZERS,
     *LOSSES,
     *HALF_TYPES,
@@ -383,8 +385,11 @@ def explained_by(
     if np.asarray(inputs).dtype.itemsize == 2:
         inputs = np.asarray(inputs, np.float32)  # NumPy knows too little of bfloat16
     with np.errstate(all="ignore"):
-        outside = ~(np.abs(np.asarray(actual, np.float64) - wanted.value) <= wanted.error)
-        outside &= np.isfinite(wanted.error)
+        if np.shape(actual) == wanted.shape:
+            outside = ~(np.abs(np.asarray(actual, np.float64) - wanted.value) <= wanted.error)
+            outside &= np.isfinite(wanted.error)
+        else:
+            outside = np.ones(wanted.shape, bool)
         found = []
         for row in rows:
             shows = np.asarray(row.where(subject, inputs, other), dtype=bool)

@@ -119,7 +119,10 @@ class BinaryFocalCrossentropy(BinaryCrossentropy):
     (6) ∂b/∂z = p − t and ∂p/∂z = p (1 − p), so
         ∂(w f b)/∂z = w (f (p − t) + b ∂f/∂π ∂π/∂p p (1 − p)), then times g/C
 
-    ``from_logits`` does this with p = σ(logits), whatever made the logits.
+    (7) where π = 1, so that b = 0: for γ < 1, ∂f/∂π is infinite, but b ∂f/∂π has the limit 0,
+        which is chosen
+
+    ``from_logits`` does (6) with p = σ(logits), whatever made the logits.
 
     Args:
         apply_class_balancing: whether w is other than 1.
@@ -151,7 +154,7 @@ class BinaryFocalCrossentropy(BinaryCrossentropy):
 
     @property
     def kinks(self) -> str:
-        return "at the ends of the clip, p = ε and p = 1 − ε; for γ < 1, a pole at p = t"
+        return "at the ends of the clip, p = ε and p = 1 − ε; for γ < 1, at p = t"
 
     def values_from_logits(self, logits: Array, targets: Array) -> Array:
         targets = self._smoothed(targets, logits)
@@ -188,7 +191,13 @@ class BinaryFocalCrossentropy(BinaryCrossentropy):
         """w f and its derivative with respect to p."""
         other = np.ones_like(p) - t
         right = t * p + other * (1 - p)  # (1)
-        factor, slope = power(1 - right, self.gamma)  # (2)
+        wrong = 1 - right
+        if 0 < self.gamma < 1:
+            never = wrong == 0
+            factor, slope = power(np.where(never, 1, wrong), self.gamma)
+            factor, slope = np.where(never, 0, factor), np.where(never, 0, slope)  # (7)
+        else:
+            factor, slope = power(wrong, self.gamma)  # (2)
         slope = slope * (other - t)  # (2), (4): the two minuses cancel
         if not self.apply_class_balancing:
             return factor, slope
