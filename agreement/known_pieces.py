@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from agreement.known_row import KnownDisagreement, is_rounded
-from manual_backprop.activations import HardSilu, LeakyRelu, Relu, Squareplus
+from agreement.known_row import KnownDisagreement, Where, is_rounded
+from manual_backprop.activations import HardSilu, LeakyRelu, Relu, Softsign, Squareplus
 from manual_backprop.typing import Array
 
 
@@ -41,16 +41,31 @@ def above_a_negative_threshold(subject: Any, inputs: Array, other: Array) -> Arr
     return (inputs >= subject.threshold) & (inputs < 0) & (subject.max_value is not None)
 
 
-def root_overflows(subject: Any, inputs: Array, other: Array) -> Array:
+# By dtype, the largest number less some room for rounding, and one that is too large to square.
+RANGES = (
+    ("float16", 0.99 * float(np.finfo(np.float16).max), 1e3),
+    ("float32", 0.999 * float(np.finfo(np.float32).max), 1e25),
+    ("float64", 0.999 * float(np.finfo(np.float64).max), 1e200),
+)
+
+
+def root_overflows(largest: float) -> Where:
     """Where x² + b overflows, in squareplus."""
-    end = np.sqrt(float(np.finfo(inputs.dtype).max))
-    return np.hypot(np.asarray(inputs, float), np.sqrt(float(subject.b))) > 0.999 * end
+    return lambda subject, inputs, other: (
+        np.hypot(np.asarray(inputs, float), np.sqrt(float(subject.b))) > np.sqrt(largest)
+    )
 
 
-def masked_product_overflows(subject: Any, inputs: Array, other: Array) -> Array:
+def denominator_overflows(largest: float) -> Where:
+    """Where (1 + |x|)² overflows, in softsign."""
+    return lambda subject, inputs, other: 1 + np.abs(inputs) > np.sqrt(largest)
+
+
+def masked_product_overflows(largest: float) -> Where:
     """Beyond the kinks of hard_silu, where the upstream gradient times the input overflows."""
-    end = 0.999 * float(np.finfo(inputs.dtype).max)
-    return (np.abs(inputs) >= 3) & (np.abs(inputs) > end / np.abs(other))
+    return lambda subject, inputs, other: (
+        (np.abs(inputs) >= 3) & (np.abs(inputs) > largest / np.abs(np.asarray(other, float)))
+    )
 
 
 OVERFLOWING = "beyond ±3, where the slope of its sigmoid is 0, the gradient is NaN for large g·x"
@@ -96,23 +111,31 @@ PIECEWISE_ACTIVATIONS: tuple[KnownDisagreement, ...] = (
             34,
             "squareplus",
             "x² overflows: the output is infinite, the gradient g/2 or NaN",
-            root_overflows,
+            root_overflows(largest),
             (Squareplus(), [[large, -large]], [[1.0, 0.5]]),
             tensors=("output", "grad_inputs"),
             dtypes=(dtype,),
         )
-        for dtype, large in (("float32", 1e25), ("float64", 1e200))
+        for dtype, largest, large in RANGES
     ),
     *(
         KnownDisagreement(
             35,
             "hard_silu",
             OVERFLOWING,
-            masked_product_overflows,
+            masked_product_overflows(largest),
             (HardSilu(), [[large, -large]], [[large, large]]),
             modes=("keras", "keras-graph"),
             dtypes=(dtype,),
         )
-        for dtype, large in (("float32", 1e25), ("float64", 1e200))
+        for dtype, largest, large in RANGES
+    ),
+    KnownDisagreement(
+        37,
+        "softsign",
+        "(1 + |x|)² overflows in float16: the gradient is 0 for large g",
+        denominator_overflows(RANGES[0][1]),
+        (Softsign(), [[300.0, -1e3]], [[1e3, 1e3]]),
+        dtypes=("float16",),
     ),
 )

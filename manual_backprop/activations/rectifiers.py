@@ -100,7 +100,7 @@ class Relu6(Activation):
         return (0.0, 6.0)
 
     def forward(self, inputs: Array) -> Array:
-        return np.clip(inputs, 0, 6)
+        return np.minimum(np.maximum(inputs, 0), 6)
 
     def backward(self, grad_output: Array, inputs: Array, output: Array) -> Array:
         return grad_output * ((inputs > 0) & (inputs < 6))  # (1); the strict > and < are (2)
