@@ -1,0 +1,173 @@
+"""Where Keras' losses of numbers, directions, overlap and sequences are known to be wrong.
+
+See ``agreement.known``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from agreement.known_row import KnownDisagreement, everywhere
+from manual_backprop.losses import (
+    CTC,
+    EPSILON,
+    Circle,
+    CosineSimilarity,
+    LogCosh,
+    MeanSquaredLogarithmicError,
+    Tversky,
+)
+from manual_backprop.typing import Array
+
+
+def doubling_overflows(subject: Any, inputs: Array, other: Array) -> Array:
+    """Where −2 (p − t) overflows upwards."""
+    end = float(np.finfo(inputs.dtype).max) * 0.499
+    return np.asarray(inputs, float) - other < -end
+
+
+def epsilon_is_rounded(subject: Any, inputs: Array, other: Array) -> Array:
+    """Where a prediction or its target is no larger than ε is in float32."""
+    return (inputs <= np.float32(EPSILON)) | (other <= np.float32(EPSILON))
+
+
+def squares_overflow(subject: Any, inputs: Array, other: Array) -> Array:
+    """In vectors, of either side, the sum of whose squares overflows."""
+    end = float(np.finfo(inputs.dtype).max) * 0.999
+    far = [np.square(np.asarray(x, float)) for x in (inputs, other)]
+    over = [x.sum(axis=subject.axis, keepdims=True) > end for x in far]
+    return np.broadcast_to(over[0] | over[1], inputs.shape)
+
+
+def cubes_overflow(subject: Any, inputs: Array, other: Array) -> Array:
+    """In vectors such, or whose length's third power or its inverse leaves the range."""
+    info = np.finfo(inputs.dtype)
+    length = np.hypot.reduce(np.asarray(inputs, np.longdouble), axis=subject.axis, keepdims=True)
+    out = (length**3 * info.smallest_normal > 0.99) | (length**3 * info.max < 1.01)
+    return np.broadcast_to(out, inputs.shape) | squares_overflow(subject, inputs, other)
+
+
+def weights_differ(subject: Any, inputs: Array, other: Array) -> Array:
+    """Everywhere, if α and β differ."""
+    return np.full(inputs.shape, subject.alpha != subject.beta)
+
+
+def is_improbable(subject: Any, inputs: Array, other: Array) -> Array:
+    """In sequences that are less probable than e^−690."""
+    cost = subject.values(np.asarray(inputs, float), other)
+    return np.broadcast_to((cost > 690)[:, None, None], inputs.shape)
+
+
+def lone_distances_overflow(subject: Any, inputs: Array, other: Array) -> Array:
+    """Everywhere, if a sample without pairs of both kinds has a distance of overflowing square."""
+    rows = np.asarray(inputs, np.longdouble)
+    farthest = np.abs(1 - rows @ rows.T).max(axis=1)
+    over = subject.gamma * farthest**2 > float(np.finfo(inputs.dtype).max) * 0.99
+    return np.full(inputs.shape, (over & ~subject.own_mask(other)).any())
+
+
+LOSS_TENSORS = ("loss", "grad_inputs")
+OVERFLOWING = "the sum of squares overflows, and so the vector counts as 0"
+LOSSES: tuple[KnownDisagreement, ...] = (
+    KnownDisagreement(
+        40,
+        "log_cosh",
+        "log 2 is rounded to float32, also in float64",
+        everywhere,
+        (LogCosh(), [[0.5, -1.0]], [[0.0, 1.0]]),
+        tensors=("loss",),
+        dtypes=("float64",),
+    ),
+    KnownDisagreement(
+        50,
+        "log_cosh",
+        "x + softplus(−2x) is infinite for x below half the smallest number, |x| − log 2 is not",
+        doubling_overflows,
+        (LogCosh(), [[-2e38]], [[0.0]]),
+        tensors=("loss",),
+        dtypes=("float32",),
+    ),
+    KnownDisagreement(
+        41,
+        "mean_squared_logarithmic_error",
+        "epsilon is rounded to float32, also in float64",
+        epsilon_is_rounded,
+        (MeanSquaredLogarithmicError(), [[1e-7, 1e-7]], [[1e-6, 2e-6]]),
+        tensors=LOSS_TENSORS,
+        dtypes=("float64",),
+    ),
+    *(
+        KnownDisagreement(
+            42,
+            "cosine_similarity",
+            OVERFLOWING,
+            squares_overflow,
+            (CosineSimilarity(), [[huge, huge]], [[1.0, 0.5]]),
+            tensors=LOSS_TENSORS,
+            modes=("keras", "keras-graph"),
+            dtypes=(dtype,),
+        )
+        for dtype, huge in (("float32", 1e20), ("float64", 1e155))
+    ),
+    *(
+        KnownDisagreement(
+            42,
+            "cosine_similarity",
+            OVERFLOWING,
+            squares_overflow,
+            (CosineSimilarity(), [[huge, huge]], [[1.0, 0.5]]),
+            tensors=("loss",),
+            modes=("keras-xla",),
+            dtypes=(dtype,),
+        )
+        for dtype, huge in (("float32", 1e20), ("float64", 1e155))
+    ),
+    KnownDisagreement(
+        43,
+        "cosine_similarity",
+        "under XLA the gradient has 1/length³, which leaves the range, and is NaN for zeros",
+        cubes_overflow,
+        (CosineSimilarity(), [[0.0, 0.0]], [[1.0, 0.5]]),
+        modes=("keras-xla",),
+    ),
+    KnownDisagreement(
+        44,
+        "tversky",
+        "alpha weighs false negatives and beta false positives, against documentation and paper",
+        weights_differ,
+        (Tversky(alpha=0.25, beta=0.75), [[0.5, 0.25, 0.125]], [[1.0, 0.0, 0.0]]),
+        tensors=LOSS_TENSORS,
+    ),
+    KnownDisagreement(
+        45,
+        "ctc",
+        "computes in float32, also in float64",
+        everywhere,
+        (CTC(), [[[0.5, 1.0], [0.25, -0.5]]], [[1]]),
+        tensors=LOSS_TENSORS,
+        dtypes=("float64",),
+    ),
+    KnownDisagreement(
+        46,
+        "ctc",
+        "takes log 0 for −707, so that no loss is much larger, and its gradient is that of no path",
+        is_improbable,
+        (CTC(), [[[1000.0, 0.0], [1000.0, 0.0]]], [[1]]),
+        tensors=LOSS_TENSORS,
+        dtypes=("float32",),
+    ),
+    *(
+        KnownDisagreement(
+            51,
+            "circle",
+            "a sample without pairs is NaN, as ∞ − ∞, where the square of a distance overflows",
+            lone_distances_overflow,
+            (Circle(), [[far, 0.0], [-far, 0.0]], [0, 0]),
+            tensors=("loss",),
+            dtypes=(dtype,),
+        )
+        for dtype, far in (("float32", 1e15), ("float64", 1e100))
+    ),
+)
