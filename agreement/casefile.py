@@ -96,8 +96,10 @@ def write_case(
         if layer in model.layers[:position]:
             raise ValueError(f"layers[{position}]: stands in two places; expected each layer once.")
         activation = layer.activation
-        given = activation.unusual_arguments
-        arguments = {name: float(value) for name, value in given.items()}
+        arguments = {
+            name: value if isinstance(value, int) else float(value)
+            for name, value in activation.unusual_arguments.items()
+        }
         if ACTIVATIONS.get(activation.name) is not type(activation):
             raise TypeError(f"layers[{position}]: {activation!r} is not in the catalogue.")
         entries.append({"name": activation.name, **arguments} if arguments else activation.name)

@@ -73,6 +73,15 @@ def read_case(path: str | os.PathLike[str], *, largest: int = LARGEST) -> Stored
 
 
 @dataclass(frozen=True)
+class _Sizes:
+    """Of a layer: how many inputs, pre-activations and outputs it has."""
+
+    inputs: int
+    units: int
+    outputs: int
+
+
+@dataclass(frozen=True)
 class _Header:
     """What a member's ``.npy`` header says; ``start`` is where its numbers begin."""
 
@@ -159,20 +168,20 @@ class _Reader:
         loss = _loss(text["loss"], text["path"])
         loss.is_fused_with(chain[-1].name)
         dtype = as_dtype(text["dtype"])
-        sizes = self._sizes(len(chain), layout)
+        sizes = self._sizes(chain, layout)
         with_gradients = self._check_names(len(chain))
         self._check_shapes(sizes, layout, with_gradients)
         layers = []
-        for number, activation in enumerate(chain, start=1):
-            kernel = self._weight(f"W{number}", layout, sizes[number - 1 : number + 1], dtype)
+        for number, (activation, size) in enumerate(zip(chain, sizes, strict=True), start=1):
+            kernel = self._weight(f"W{number}", layout, (size.inputs, size.units), dtype)
             bias = None
             if f"b{number}" in self.members:
-                bias = self._weight(f"b{number}", layout, sizes[number : number + 1], dtype)
+                bias = self._weight(f"b{number}", layout, (size.units,), dtype)
             layers.append(NaiveDense.from_weights(kernel, bias, activation))
         model = NaiveSequential(layers)
         inputs = _exactly("inputs", layout.as_rows("inputs", self._array("inputs")), dtype)
         labels = layout.as_rows("labels", self._array("labels"))
-        placeholder = np.broadcast_to(np.zeros((), dtype), (len(inputs), sizes[-1]))
+        placeholder = np.broadcast_to(np.zeros((), dtype), (len(inputs), sizes[-1].outputs))
         gradients = None
         if with_gradients:
             names = [f"grad_{name}" for name in self._weight_names(len(chain))]
@@ -236,23 +245,23 @@ class _Reader:
             resolve_references(text["against"])
         return text
 
-    def _sizes(self, layers: int, layout: Layout) -> list[int]:
-        """Layer sizes, inputs first, from the kernels' shapes."""
-        sizes: list[int] = []
-        for number in range(1, layers + 1):
+    def _sizes(self, chain: list[Activation], layout: Layout) -> list[_Sizes]:
+        """Each layer's sizes, from the kernels' shapes."""
+        sizes: list[_Sizes] = []
+        for number, activation in enumerate(chain, start=1):
             name = f"W{number}"
             if name not in self.headers:
-                raise CaseFileError(f"has {layers} activations, but no {name}.")
+                raise CaseFileError(f"has {len(chain)} activations, but no {name}.")
             shape = self.headers[name].shape
             if len(shape) != 2:
                 raise CaseFileError(f"{name}: has shape {shape}, expected two axes.")
-            inputs, outputs = layout.kernel_shape(shape)
-            if sizes and inputs != sizes[-1]:
+            inputs, units = layout.kernel_shape(shape)
+            if sizes and inputs != sizes[-1].outputs:
                 raise CaseFileError(
-                    f"{name}: takes {inputs} inputs, but W{number - 1} has {sizes[-1]} outputs, "
-                    f"with weights laid out {layout.weights}."
+                    f"{name}: takes {inputs} inputs, but W{number - 1} has {sizes[-1].outputs} "
+                    f"outputs, with weights laid out {layout.weights}."
                 )
-            sizes += [inputs, outputs] if not sizes else [outputs]
+            sizes.append(_Sizes(inputs, units, activation.output_size(units)))
         return sizes
 
     def _weight_names(self, layers: int) -> list[str]:
@@ -273,7 +282,7 @@ class _Reader:
                 raise unknown_name("member", name[:LONGEST_NAME], wanted[:20])
         return with_gradients
 
-    def _check_shapes(self, sizes: list[int], layout: Layout, with_gradients: bool) -> None:
+    def _check_shapes(self, sizes: list[_Sizes], layout: Layout, with_gradients: bool) -> None:
         """Every array fits the others, and the passes fit into memory."""
         shapes = {name: header.shape for name, header in self.headers.items()}
 
@@ -283,32 +292,36 @@ class _Reader:
                     f"{name}: has shape {shapes[name]}, expected {' or '.join(map(str, accepted))}."
                 )
 
-        for number, outputs in enumerate(sizes[1:], start=1):
-            expect(f"b{number}", *bias_shapes(outputs))
+        for number, size in enumerate(sizes, start=1):
+            expect(f"b{number}", *bias_shapes(size.units))
             if with_gradients:
                 expect(f"grad_W{number}", shapes[f"W{number}"])
-                expect(f"grad_b{number}", *bias_shapes(outputs))
+                expect(f"grad_b{number}", *bias_shapes(size.units))
         batch = layout.row_shape(shapes["inputs"])
-        if len(batch) != 2 or batch[1] != sizes[0]:
+        features, outputs = sizes[0].inputs, sizes[-1].outputs
+        if len(batch) != 2 or batch[1] != features:
             expected = (
-                f"(batch, {sizes[0]})" if layout.samples == "rows" else f"({sizes[0]}, batch)"
+                f"(batch, {features})" if layout.samples == "rows" else f"({features}, batch)"
             )
             raise CaseFileError(
                 f"inputs: has shape {shapes['inputs']}, expected {expected}, with samples in "
                 f"{layout.samples}."
             )
         samples = batch[0]
-        columns = layout.row_shape((samples, 1)), layout.row_shape((samples, sizes[-1]))
+        columns = layout.row_shape((samples, 1)), layout.row_shape((samples, outputs))
         expect("labels", (samples,), *columns)
-        needed = 8 * (samples * sum(sizes) + sizes[-1] ** 2)
+        widths = features + sum(size.units for size in sizes)
+        needed = 8 * (samples * widths + outputs**2)
         if needed > self.largest:
             raise CaseFileError(
                 f"needs about {needed} bytes to run, more than the {self.largest} that are "
                 f"allowed; raise the limit if you trust it."
             )
 
-    def _weight(self, name: str, layout: Layout, shape: list[int], dtype: np.dtype[Any]) -> Array:
-        array = layout.as_weight(name, self._array(name), tuple(shape))
+    def _weight(
+        self, name: str, layout: Layout, shape: tuple[int, ...], dtype: np.dtype[Any]
+    ) -> Array:
+        array = layout.as_weight(name, self._array(name), shape)
         return np.ascontiguousarray(_exactly(name, array, dtype))
 
     def _array(self, name: str) -> Array:
@@ -338,7 +351,7 @@ def _activation(index: int, entry: object) -> Activation:
     if not isinstance(name, str) or name[:LONGEST_NAME] not in ACTIVATIONS:
         raise unknown_name(f"activations[{index}]", str(name)[:LONGEST_NAME], ACTIVATIONS)
     if not all(
-        type(value) in (int, float) and math.isfinite(value) for value in arguments.values()
+        type(value) in (bool, int, float) and math.isfinite(value) for value in arguments.values()
     ):
         raise CaseFileError(f"activations[{index}]: has an argument that is not a finite number.")
     try:

@@ -170,7 +170,7 @@ def draw_case(
     return case
 
 
-def units_for(activation: str | Activation, outputs: int) -> int:
+def units_for(activation: str | Activation | None, outputs: int) -> int:
     """How many units a layer with that activation needs for so many outputs."""
     twice = 2 * outputs
     return twice if activations.get(activation).output_size(twice) == outputs else outputs

@@ -140,7 +140,10 @@ def _keep(case: Case, axis: int, kept: Array) -> Case | None:
         inputs = inputs[:, kept]
     else:
         kernel, bias = pairs[axis - 2]
-        pairs[axis - 2] = (kernel[:, kept], None if bias is None else bias[kept])
+        outputs = case.model.layers[axis - 2].output_size
+        # Units that make one output, such as the two of glu, lie so far apart.
+        units = np.concatenate([kept + first for first in range(0, kernel.shape[1], outputs)])
+        pairs[axis - 2] = (kernel[:, units], None if bias is None else bias[units])
     if axis - 1 < len(pairs):
         kernel, bias = pairs[axis - 1]
         pairs[axis - 1] = (kernel[kept], bias)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from agreement.bounded import BoundedArray, bounded_as
-from agreement.cases import usual_activations
+from agreement.cases import units_for, usual_activations
 from agreement.expectation import bounded_copy
 from manual_backprop import ACTIVATIONS, Activation, NaiveDense, NaiveSequential
 from manual_backprop.initializers import INITIALIZERS
@@ -20,7 +20,8 @@ ACTIVATION = pytest.mark.parametrize("activation", usual_activations(), ids=str)
 
 def make_layer(activation: str | Activation | None = "tanh", dtype: str = "float32") -> NaiveDense:
     """A small layer with a bias that is not zero."""
-    return NaiveDense(4, 3, activation, bias_initializer="normal", dtype=dtype, seed=0)
+    units = units_for(activation, 3)
+    return NaiveDense(4, units, activation, bias_initializer="normal", dtype=dtype, seed=0)
 
 
 def make_batch(dtype: str = "float32", seed: int = 1) -> np.ndarray:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import reference
-from agreement.cases import usual_activations
+from agreement.cases import units_for, usual_activations
 from agreement.checking import check_training_step, manual_trace
 from manual_backprop import (
     Activation,
@@ -31,7 +31,10 @@ ENTROPIES = [SparseCategoricalCrossentropy, CategoricalCrossentropy]
 def make_model(hidden: Any = "relu", last: Any = "softmax", dtype: str = "float32"):
     generator = np.random.default_rng(0)
     draw = {"kernel_initializer": "glorot_uniform", "dtype": dtype, "seed": generator}
-    return NaiveSequential([NaiveDense(4, 5, hidden, **draw), NaiveDense(5, 3, last, **draw)])
+    sizes = units_for(hidden, 5), units_for(last, 3)
+    return NaiveSequential(
+        [NaiveDense(4, sizes[0], hidden, **draw), NaiveDense(5, sizes[1], last, **draw)]
+    )
 
 
 def make_batch(loss: Loss, dtype: str = "float32"):
@@ -53,17 +56,17 @@ def test_the_split_twin_gives_what_dense_with_an_activation_gives(
     found = reference.trace(model, inputs, targets, loss, MODES["keras"])
     named = activation if isinstance(activation, str) else activation_twin(activation)
     layers = [
-        keras.layers.Dense(layer.output_size, activation=named, dtype=dtype)
-        for layer in model.layers
+        keras.layers.Dense(layer.units, activation=named, dtype=dtype) for layer in model.layers
     ]
-    x = tf.constant(inputs)
-    twin = keras.Sequential(layers)
-    twin.build(x.shape)
-    twin.set_weights(model.weights)
+    for twin, layer in zip(layers, model.layers, strict=True):
+        twin.build((None, layer.input_size))
+        twin.set_weights(layer.weights)
     with tf.GradientTape() as tape:
-        predictions = twin(x)
+        predictions = tf.constant(inputs)
+        for twin in layers:  # a Sequential believes that glu has as many outputs as inputs
+            predictions = twin(predictions)
         value = keras.losses.MeanSquaredError(dtype=dtype)(tf.constant(targets), predictions)
-    gradients = tape.gradient(value, twin.trainable_variables)
+    gradients = tape.gradient(value, [w for twin in layers for w in twin.trainable_variables])
     assert np.array_equal(found.predictions, predictions.numpy())
     assert np.array_equal(found.loss, value.numpy())
     for ours, theirs in zip(found.gradients, gradients, strict=True):

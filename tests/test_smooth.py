@@ -5,16 +5,21 @@ from __future__ import annotations
 import decimal
 from collections.abc import Callable, Sequence
 from decimal import Decimal
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from agreement import check
+from agreement.casefile import read_case, write_case
+from agreement.cases import Case, Kind, Structure, build_case
 from agreement.dual import DualArray, Run
 from agreement.function_cases import special_points
 from agreement.function_check import check_function, expected
 from agreement.known import KNOWN, KnownDisagreement
+from agreement.shrinking import shrink
 from agreement.verdicts import MANUAL, Verdict
-from manual_backprop import NaiveDense, NaiveSequential
+from manual_backprop import NaiveDense
 from manual_backprop.activations import (
     ACTIVATIONS,
     Activation,
@@ -366,8 +371,50 @@ def test_arguments_out_of_range_are_refused(make: Callable[[], object], message:
         make()
 
 
+def test_an_axis_is_a_whole_number() -> None:
+    """A fraction, or a truth value, is refused before anything is computed."""
+    for axis in (0.5, True, None):
+        with pytest.raises(TypeError, match="axis: expected a whole number, such as -1, got"):
+            Softmax(axis=axis)  # type: ignore[arg-type]
+
+
+# -- glu, which has fewer outputs than units ---------------------------------------------
+
+
+def glu_case() -> Case:
+    """Six units with three outputs under two layers whose activations have arguments."""
+    chain = Glu(), Gelu(approximate=True), Elu(alpha=0.5)
+    structure = Structure(chain, (True,) * 3, "mean_squared_error")
+    return build_case(structure, (4, 3, 3, 2), 5, Kind.SMOOTH, np.random.default_rng(8), "float32")
+
+
 def test_glu_halves_the_units_of_a_layer() -> None:
     """A layer of six units has three outputs, and the next one takes three inputs."""
-    model = NaiveSequential([NaiveDense(4, 6, "glu", seed=0), NaiveDense(3, 2, seed=1)])
-    assert model.layers[0].W.shape == (4, 6)
-    assert model.forward(np.zeros((5, 4))).shape == (5, 2)
+    case = glu_case()
+    assert [layer.W.shape for layer in case.model.layers] == [(4, 6), (3, 3), (3, 2)]
+    assert case.model.forward(case.inputs).shape == (5, 2)
+
+
+def test_keras_agrees_on_a_network_with_glu() -> None:
+    """Every reference, and the dual numbers, judge all of its tensors."""
+    case = glu_case()
+    against = [*MODES, "dual"]
+    report = check(case.model, case.inputs, case.targets, loss=case.loss, against=against)
+    assert report.agrees, report.conclusion()
+
+
+def test_a_case_file_keeps_arguments_and_sizes(tmp_path: Path) -> None:
+    """What is read has the activations, truth values and all, and the weights."""
+    case, path = glu_case(), tmp_path / "case.npz"
+    write_case(path, case.model, case.inputs, case.targets, loss=case.loss)
+    model = read_case(path).model
+    assert repr(model) == repr(case.model)
+    for found, wanted in zip(model.weights, case.model.weights, strict=True):
+        assert np.array_equal(found, wanted)
+
+
+def test_a_failing_case_with_glu_shrinks() -> None:
+    """Units of glu are dropped in pairs, down to one output."""
+    small = shrink(glu_case(), lambda case: "glu" in repr(case.model))
+    assert small.model.layers[0].W.shape == (1, 2)
+    assert len(small.inputs) == 1

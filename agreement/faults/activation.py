@@ -16,7 +16,7 @@ RELU = with_activation("relu")
 
 def as_many_units(layer: NaiveDense, other: NaiveDense) -> bool:
     """Both layers have the same number of units."""
-    return layer.output_size == other.output_size
+    return layer.units == other.units
 
 
 def away_from_crossentropy(model: NaiveSequential, loss: Loss, position: int) -> bool:

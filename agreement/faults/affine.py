@@ -23,7 +23,7 @@ LEARNING_RATE = 1e-2
 def oblong(model: NaiveSequential, loss: Loss, position: int) -> bool:
     """More than one input and output, and not as many of either."""
     layer = model.layers[position]
-    return 1 < layer.input_size != layer.output_size > 1
+    return 1 < layer.input_size != layer.units > 1
 
 
 # -- the gradient of W -------------------------------------------------------------------

@@ -34,9 +34,9 @@ def anywhere(model: NaiveSequential, loss: Loss, position: int) -> bool:
 
 
 def square(model: NaiveSequential, loss: Loss, position: int) -> bool:
-    """As many inputs as outputs, and more than one: a wrong shape goes unnoticed."""
+    """As many inputs as units, and more than one: a wrong shape goes unnoticed."""
     layer = model.layers[position]
-    return layer.input_size == layer.output_size > 1
+    return layer.input_size == layer.units > 1
 
 
 def with_bias(model: NaiveSequential, loss: Loss, position: int) -> bool:

@@ -7,6 +7,8 @@ a derivation uses whichever is the better conditioned. Shapes are (batch, units)
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from manual_backprop.catalogue import Catalogued
 from manual_backprop.typing import Array
 
@@ -34,3 +36,23 @@ class Activation(Catalogued):
     def backward(self, grad_output: Array, inputs: Array, output: Array) -> Array:
         """Return the gradient with respect to ``inputs``, of their shape and dtype."""
         raise NotImplementedError
+
+
+@dataclass(eq=False, repr=False)
+class OfRows(Activation):
+    """An activation whose every output depends on a whole row of inputs.
+
+    Args:
+        axis: along which rows run, counted from the end where it is negative.
+
+    Raises:
+        TypeError: for an axis that is no whole number.
+    """
+
+    variants = ({}, {"axis": 0})
+
+    axis: int = -1
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.axis, int) or isinstance(self.axis, bool):
+            raise TypeError(f"axis: expected a whole number, such as -1, got {self.axis!r}.")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from manual_backprop import special
-from manual_backprop.activations.base import Activation
+from manual_backprop.activations.base import Activation, OfRows
 from manual_backprop.typing import Array
 
 # Beyond it sigmoid is 0 or 1 to every digit of every format, and so is the tanh of softplus.
@@ -116,8 +116,7 @@ def _twice_a(near: Array) -> Array:
     return 2 * math.sqrt(2 / math.pi) * (near + 0.044715 * near * near * near)
 
 
-@dataclass(eq=False, repr=False)
-class Glu(Activation):
+class Glu(OfRows):
     r"""y = a σ(b), where a and b are the first and the second half of x along an axis.
 
     (1) ∂y/∂a = σ(b)
@@ -129,10 +128,7 @@ class Glu(Activation):
     """
 
     name = "glu"
-    variants = ({}, {"axis": 0})
     domain = "an even size along the axis"
-
-    axis: int = -1
 
     def output_size(self, units: int) -> int:
         if self.axis not in (-1, 1):

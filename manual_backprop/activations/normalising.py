@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
-from manual_backprop.activations.base import Activation
+from manual_backprop.activations.base import OfRows
 from manual_backprop.typing import Array
 
 
-@dataclass(eq=False, repr=False)
-class Softmax(Activation):
+class Softmax(OfRows):
     r"""y_i = e^{x_i} / Σ_j e^{x_j}, rows independent; assumes nothing about the loss above.
 
     (1) subtracting max x from every x_i changes no y_i and keeps every exponent ≤ 0
@@ -21,9 +18,6 @@ class Softmax(Activation):
     """
 
     name = "softmax"
-    variants = ({}, {"axis": 0})
-
-    axis: int = -1
 
     def forward(self, inputs: Array) -> Array:
         exponentials = np.exp(inputs - inputs.max(axis=self.axis, keepdims=True))  # (1)
@@ -44,8 +38,7 @@ def softmax_jacobian(output: Array) -> Array:
     return diagonal - output[..., :, None] * output[..., None, :]
 
 
-@dataclass(eq=False, repr=False)
-class LogSoftmax(Activation):
+class LogSoftmax(OfRows):
     r"""y_i = log(e^{x_i} / Σ_j e^{x_j}), rows independent.
 
     (1) with z_i = x_i − max x, as in :class:`Softmax`, y_i = z_i − log Σ_j e^{z_j}
@@ -56,9 +49,6 @@ class LogSoftmax(Activation):
     """
 
     name = "log_softmax"
-    variants = ({}, {"axis": 0})
-
-    axis: int = -1
 
     def forward(self, inputs: Array) -> Array:
         shifted = inputs - inputs.max(axis=self.axis, keepdims=True)
@@ -69,8 +59,7 @@ class LogSoftmax(Activation):
         return grad_output - np.exp(output) * total  # (3)
 
 
-@dataclass(eq=False, repr=False)
-class Sparsemax(Activation):
+class Sparsemax(OfRows):
     r"""The point y of the simplex (y_i ≥ 0, Σ y_i = 1) nearest to x, rows independent.
 
     (1) y_i = max(x_i − τ, 0), with τ such that Σ y_i = 1 (the conditions of Karush, Kuhn, Tucker)
@@ -86,9 +75,6 @@ class Sparsemax(Activation):
     """
 
     name = "sparsemax"
-    variants = ({}, {"axis": 0})
-
-    axis: int = -1
 
     def forward(self, inputs: Array) -> Array:
         shifted = np.maximum(inputs - inputs.max(axis=self.axis, keepdims=True), -2)  # (4)
