@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 
 from manual_backprop.losses import EPSILON, Loss
+from manual_backprop.losses.binary import entropy, entropy_slope
+from manual_backprop.losses.crossentropy import through_normalisation
 from manual_backprop.losses.margin import as_signs
 from manual_backprop.typing import Array
 
@@ -29,6 +31,15 @@ ADDED = "sum-for-difference", "the second part of the quotient rule is added"
 LENGTH = "length-constant", "the prediction's length is taken for a constant"
 NO_LENGTH = "length-missing", "is not divided by the prediction's length"
 FACTOR = "one-factor", "only the first factor of p pᵀ is differentiated"
+SQUASHED = "jacobian-twice", "the sigmoid's derivative is applied once more"
+LOGITS = "fused-for-plain", "is p − t, which holds only behind a sigmoid"
+FOCUS = "focus-constant", "the focusing factor is taken for a constant"
+INNER_SIGN = "derivative-sign", "a sign inside the derivative is wrong"
+NOT_NORMALISED = "renormalisation-missing", "the normalisation is not differentiated"
+EXPONENT = "exponent-kept", "the exponent is not lowered by one"
+SWAPPED = "arguments-swapped", "prediction and target are the other way round"
+NO_TARGET = "target-missing", "the target in front is missing"
+LOG_RATE = "log-rate", "is the gradient of the logarithm of a rate"
 WEIGHTS = "weights-constant", "the pairs' weights are taken for constants"
 
 
@@ -106,8 +117,59 @@ def _circle(loss: Any, t: Array, gradient: Callable[[Array, Array], Array]) -> A
     return gradient(targets, np.full(len(t), len(t) / max(counted, 1)))
 
 
+def _of_ones(loss: Any, p: Array, t: Array) -> Array:
+    inside = (p >= EPSILON) & (p <= 1 - EPSILON)
+    return -t / np.clip(p, EPSILON, 1 - EPSILON) * inside / p.shape[-1]
+
+
+def _focus_constant(loss: Any, p: Array, t: Array) -> Array:
+    return loss.focus(p, t)[0] * entropy_slope(p, t) / p.shape[-1]
+
+
+def _focus_sign(loss: Any, p: Array, t: Array) -> Array:
+    factor, slope = loss.focus(p, t)
+    return (factor * entropy_slope(p, t) - slope * entropy(p, t)) / p.shape[-1]
+
+
+def _focus_of_classes(loss: Any, p: Array, t: Array) -> Array:
+    clipped = loss.clipped(p)
+    grad = -t * loss.alpha * (1 - clipped) ** loss.gamma / clipped
+    return through_normalisation(grad, p, -1)
+
+
+def _exponent_kept(loss: Any, p: Array, t: Array) -> Array:
+    return -t * np.maximum(p, 0) ** loss.q
+
+
+def _divergence_of_prediction(loss: Any, p: Array, t: Array) -> Array:
+    return np.log(np.clip(p, EPSILON, 1) / np.clip(t, EPSILON, 1)) + 1
+
+
 # loss: what people write for its gradient.
 SLIPS: dict[str, tuple[tuple[tuple[str, str], WrongGradient], ...]] = {
+    "binary_crossentropy": (
+        (PARTIAL, _of_ones),
+        (LOGITS, lambda loss, p, t: (p - t) / p.shape[-1]),
+        (SQUASHED, lambda loss, p, t: (p - t) * p * (1 - p) / p.shape[-1]),
+    ),
+    "binary_focal_crossentropy": (
+        (FOCUS, _focus_constant),
+        (FOCUS, lambda loss, p, t: loss.focus(p, t)[0] * (p - t) / p.shape[-1]),
+        (INNER_SIGN, _focus_sign),
+    ),
+    "categorical_focal_crossentropy": (
+        (FOCUS, _focus_of_classes),
+        (NOT_NORMALISED, lambda loss, p, t: loss.grad_clipped(loss.clipped(p), t)),
+    ),
+    "categorical_generalized_cross_entropy": ((EXPONENT, _exponent_kept),),
+    "kl_divergence": (
+        (SWAPPED, _divergence_of_prediction),
+        (NO_TARGET, lambda loss, p, t: -1 / np.clip(p, EPSILON, 1) * (p >= EPSILON)),
+    ),
+    "poisson": (
+        (PARTIAL, lambda loss, p, t: -t / (p + EPSILON) / p.shape[-1]),
+        (LOG_RATE, lambda loss, p, t: (np.exp(p) - t) / p.shape[-1]),
+    ),
     "mean_absolute_percentage_error": ((OF_PREDICTION, _of_prediction), (PERCENT, _fraction)),
     "mean_squared_logarithmic_error": (
         (PARTIAL, lambda loss, p, t: _logarithms(p, t) * (p >= EPSILON)),

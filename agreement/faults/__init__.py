@@ -12,6 +12,7 @@ from agreement.faults.fault import FAMILIES, Fault
 from agreement.faults.loss import LOSS
 from agreement.faults.planting import Planted, judge, plant
 from agreement.faults.precision import PRECISION
+from agreement.faults.probabilistic import PROBABILISTIC
 from agreement.faults.rectifiers import RECTIFIERS
 from agreement.faults.regression import REGRESSION
 from agreement.faults.similarity import SIMILARITY
@@ -28,6 +29,7 @@ FAULTS: dict[str, Fault] = {
             *AFFINE,
             *LOSS,
             *PRECISION,
+            *PROBABILISTIC,
             *RECTIFIERS,
             *REGRESSION,
             *SIMILARITY,

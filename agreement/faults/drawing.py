@@ -56,9 +56,11 @@ OTHERS = tuple(
 )
 # Each loss that is in none of the listed structures, behind outputs that it is made for.
 OTHER_LOSSES = tuple(
-    Structure(("tanh", "linear" if kind.predictions == "numbers" else "softmax"), (True,) * 2, name)
+    Structure(("tanh", last), (True,) * 2, name, path)
     for name, kind in NETWORK_LOSSES.items()
     if not any(name == listed.loss for listed in LISTED)
+    for last in [kind().fuses_with or ("linear" if kind.predictions == "numbers" else "softmax")]
+    for path in (("fused", "probabilities") if kind().fuses_with else ("",))
 )
 # Draws after which a fault is taken never to show.
 PATIENCE = 2000

@@ -13,7 +13,7 @@ import numpy as np
 
 from manual_backprop import special
 from manual_backprop.losses import labels as checked
-from manual_backprop.losses.base import EPSILON, CrossEntropy
+from manual_backprop.losses.base import EPSILON, CrossEntropy, as_kind_of
 from manual_backprop.typing import Array
 
 
@@ -158,7 +158,7 @@ class BinaryFocalCrossentropy(BinaryCrossentropy):
 
     def values_from_logits(self, logits: Array, targets: Array) -> Array:
         targets = self._smoothed(targets, logits)
-        easy, _ = self._focus(self.squash(logits), targets)
+        easy, _ = self.focus(self.squash(logits), targets)
         return (easy * entropy_of_logits(logits, targets)).mean(axis=self.axis)
 
     def backward_from_logits(
@@ -168,7 +168,7 @@ class BinaryFocalCrossentropy(BinaryCrossentropy):
 
         def pull_back(grad_values: Array, p: Array, targets: Array) -> Array:
             t = self._smoothed(targets, p)
-            easy, easy_slope = self._focus(p, t)
+            easy, easy_slope = self.focus(p, t)
             through_focus = entropy_of_logits(given, t) * easy_slope * (p * (1 - p))
             grad = easy * (p - t) + through_focus  # (6)
             return grad * self._each(grad_values, p)
@@ -177,19 +177,20 @@ class BinaryFocalCrossentropy(BinaryCrossentropy):
 
     def values(self, predictions: Array, targets: Array) -> Array:
         targets = self._smoothed(targets, predictions)
-        easy, _ = self._focus(predictions, targets)
+        easy, _ = self.focus(predictions, targets)
         return (easy * entropy(predictions, targets)).mean(axis=self.axis)
 
     def pull_back(self, grad_values: Array, predictions: Array, targets: Array) -> Array:
         targets = self._smoothed(targets, predictions)
-        easy, easy_slope = self._focus(predictions, targets)
+        easy, easy_slope = self.focus(predictions, targets)
         through_entropy = easy * entropy_slope(predictions, targets)
         grad = through_entropy + easy_slope * entropy(predictions, targets)  # (5)
         return grad * self._each(grad_values, predictions)
 
-    def _focus(self, p: Array, t: Array) -> tuple[Array, Array]:
+    def focus(self, p: Array, t: Array) -> tuple[Array, Array]:
         """w f and its derivative with respect to p."""
-        other = np.ones_like(p) - t
+        t = as_kind_of(p, t)
+        other = 1 - t
         right = t * p + other * (1 - p)  # (1)
         wrong = 1 - right
         if 0 < self.gamma < 1:

@@ -82,7 +82,7 @@ class CategoricalFocalCrossentropy(Loss):
 
     def values(self, predictions: Array, targets: Array) -> Array:
         targets = smoothed_classes(targets, predictions, self.label_smoothing, self.axis)
-        clipped = self._clipped(self._probabilities(predictions))
+        clipped = self.clipped(self._probabilities(predictions))
         factor, _ = power(1 - clipped, self.gamma)
         weighted = factor * self._weight(predictions)
         return -(weighted * (targets * np.log(clipped))).sum(axis=self.axis)
@@ -90,10 +90,8 @@ class CategoricalFocalCrossentropy(Loss):
     def pull_back(self, grad_values: Array, predictions: Array, targets: Array) -> Array:
         targets = smoothed_classes(targets, predictions, self.label_smoothing, self.axis)
         probabilities = self._probabilities(predictions)
-        clipped = self._clipped(probabilities)
-        factor, slope = power(1 - clipped, self.gamma)
-        weighted = targets * self._weight(predictions) * np.expand_dims(grad_values, self.axis)
-        grad_clipped = weighted * (slope * np.log(clipped) - factor / clipped)  # (2)
+        grad_clipped = self.grad_clipped(self.clipped(probabilities), targets)
+        grad_clipped = grad_clipped * np.expand_dims(grad_values, self.axis)
         grad = through_normalisation(grad_clipped, probabilities, self.axis)  # (3)
         if not self.from_logits:
             return grad
@@ -103,8 +101,15 @@ class CategoricalFocalCrossentropy(Loss):
     def _probabilities(self, predictions: Array) -> Array:
         return softmax(predictions, self.axis) if self.from_logits else predictions
 
-    def _clipped(self, probabilities: Array) -> Array:
-        return np.clip(normalised(probabilities, self.axis), EPSILON, 1 - EPSILON)  # (1)
+    def clipped(self, probabilities: Array) -> Array:
+        """c, step (1)."""
+        return np.clip(normalised(probabilities, self.axis), EPSILON, 1 - EPSILON)
+
+    def grad_clipped(self, clipped: Array, targets: Array) -> Array:
+        """∂/∂c for g = 1, step (2)."""
+        factor, slope = power(1 - clipped, self.gamma)
+        per_class = slope * np.log(clipped) - factor / clipped
+        return per_class * targets * self._weight(clipped)
 
     def _weight(self, predictions: Array) -> Any:
         """α, along the axis of the classes."""

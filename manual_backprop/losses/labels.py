@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from manual_backprop.losses.base import as_kind_of
 from manual_backprop.typing import Array
 from manual_backprop.validation import (
     as_class_indices,
@@ -83,7 +84,7 @@ def smoothed(targets: Array, like: Array, smoothing: float, share: float | Array
     """(1 − smoothing) · targets + share, in the arithmetic of ``like``: it rounds, too."""
     if not smoothing:
         return targets
-    return targets * np.ones_like(like) * (1 - smoothing) + share
+    return as_kind_of(like, targets) * (1 - smoothing) + share
 
 
 def as_smoothing(value: object) -> None:
