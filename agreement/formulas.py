@@ -38,11 +38,14 @@ class Formula(NamedTuple):
     Attributes:
         why: the reference's formula, and the derivation of its error.
         value: the extra error of f(x). slope: that of f′(x).
+        flushed: of f′(x) g, for an upstream gradient g, from products on the way that are
+            flushed to zero; in smallest normal numbers. No more than 2 |g| can be lost.
     """
 
     why: str
     value: Extra = none
     slope: Extra = none
+    flushed: Extra = none
 
 
 def _hypotenuse(x: Array, arguments: Mapping[str, Any]) -> Array:
@@ -161,9 +164,20 @@ FORMULAS: dict[str, Formula] = {
         the sum and of the root move r by 2 u r; with that of x + r, at most 2 r in magnitude, y
         moves by 2 u r. The derivative, ½ + (½ / (2 r)) 2 x, moves by |x| / (2 r) < ½ times the
         rounding of r, of a division that may be a product with 1/r (3 u) and of a product (u),
-        6 u together, and by u for the sum: 4 u.""",
+        6 u together, and by u for the sum: 4 u. Where g / (2 r) is flushed, 2 x times that is
+        lost.""",
         value=lambda x, arguments: 2 * _hypotenuse(x, arguments),
-        slope=lambda x, arguments: np.full_like(x, 4.0),
+        slope=_constant(4.0),
+        flushed=lambda x, arguments: 2 * np.abs(x),
+    ),
+    "hard_silu": Formula(
+        why="""g h + (g x / 6): either product may be flushed, where (h + x / 6) g may be once.""",
+        flushed=_constant(2.0),
+    ),
+    "sparse_plus": Formula(
+        why="""((g / 4) 2) (x + 1): what g / 4 loses when it is flushed is multiplied by 2 (x + 1),
+        at most 4.""",
+        flushed=_constant(4.0),
     ),
 }
 
@@ -184,9 +198,14 @@ class OtherFormula(Activation):
 
     def backward(self, grad_output: Array, inputs: Array, output: Array) -> Array:
         grad = self.activation.backward(grad_output, inputs, output)
-        slope = _largest(self.formula.slope, inputs, self.activation.arguments)
+        arguments = self.activation.arguments
+        slope = _largest(self.formula.slope, inputs, arguments)
+        flushed = _largest(
+            self.formula.flushed, inputs, arguments, inputs.precision.smallest_normal
+        )
         with np.errstate(invalid="ignore"):
-            extra = slope * (np.abs(grad_output.value) + grad_output.error)
+            upstream = np.abs(grad_output.value) + grad_output.error
+            extra = slope * upstream + np.minimum(flushed, 2 * upstream)
         return _widened(grad, extra)
 
 
@@ -219,11 +238,16 @@ def _other_loss(loss: LossType, formula: Formula) -> LossType:
     return other
 
 
-def _largest(extra: Extra, x: BoundedArray, arguments: Mapping[str, Any]) -> Array:
-    """The extra at the centre or at either end of each interval, in numbers."""
+def _largest(
+    extra: Extra, x: BoundedArray, arguments: Mapping[str, Any], unit: float | None = None
+) -> Array:
+    """The extra at the centre or at either end of each interval, in numbers.
+
+    Its unit is the unit roundoff unless given.
+    """
     with np.errstate(all="ignore"):
         ends = [extra(x.value + side * x.error, arguments) for side in (-1, 0, 1)]
-    return x.precision.roundoff * np.maximum.reduce(ends)
+    return (x.precision.roundoff if unit is None else unit) * np.maximum.reduce(ends)
 
 
 def _widened(x: BoundedArray, extra: Array) -> BoundedArray:
