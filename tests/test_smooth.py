@@ -16,9 +16,8 @@ from agreement.cases import Case, Kind, Structure, build_case
 from agreement.dual import DualArray, Run
 from agreement.function_cases import special_points
 from agreement.function_check import check_function, expected
-from agreement.known import KNOWN, KnownDisagreement
 from agreement.shrinking import shrink
-from agreement.verdicts import MANUAL, Verdict
+from agreement.verdicts import Verdict
 from manual_backprop import NaiveDense
 from manual_backprop.activations import (
     ACTIVATIONS,
@@ -44,6 +43,7 @@ from manual_backprop.activations import (
 from manual_backprop.catalogue import every_variant
 from manual_backprop.typing import Array
 from reference import MODES, functions
+from reference.frameworks import frameworks
 
 ELEMENTWISE: list[type[Activation]] = [
     *(Celu, Elu, Exponential, Gelu, LogSigmoid, Mish, Selu, Sigmoid, Silu, Softplus, Tanh),
@@ -52,7 +52,6 @@ ELEMENTWISE: list[type[Activation]] = [
 OF_ROWS: list[type[Activation]] = [Glu, LogSoftmax, Softmax, Sparsemax]
 KINDS = {kind.name: kind for kind in (*ELEMENTWISE, *OF_ROWS)}
 VARIANT = pytest.mark.parametrize("activation", every_variant(KINDS), ids=repr)
-ROWS = [row for row in KNOWN if row.function in KINDS]
 DTYPE = pytest.mark.parametrize("dtype", ["float32", "float64"])
 INF = np.inf
 
@@ -309,18 +308,6 @@ def test_rows_of_any_length(activation: Activation, classes: int, dtype: str) ->
         assert not activation.backward(upstream, inputs, output).any()
 
 
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row.finding}-{row.function}")
-def test_keras_still_differs_where_it_is_known_to(row: KnownDisagreement) -> None:
-    """The example of each expected disagreement disagrees in every mode, dtype and tensor."""
-    subject, inputs, upstream = row.example
-    assert isinstance(subject, Activation)
-    for dtype in row.dtypes:
-        numbers = [np.array(given, dtype) for given in (inputs, upstream)]
-        for v in check_function(subject, *numbers, against=row.modes).verdicts:
-            if v.witness != MANUAL and v.tensor in row.tensors:
-                assert v.verdict is Verdict.KNOWN, f"finding {row.finding} shows no longer: {v}"
-
-
 def test_keras_sparsemax_is_right_where_one_output_is_positive() -> None:
     """Where the sum of the cumulative sums is the sum, Keras is held to the derived bounds."""
     inputs = np.array([[3, 0.5, -1], [-4, 2.5, 1.25], [100, 7, 98.5]], np.float32)
@@ -418,3 +405,11 @@ def test_a_failing_case_with_glu_shrinks() -> None:
     small = shrink(glu_case(), lambda case: "glu" in repr(case.model))
     assert small.model.layers[0].W.shape == (1, 2)
     assert len(small.inputs) == 1
+
+
+def test_a_keras_layer_above_glu_cannot_be_built() -> None:
+    """Finding 27: Dense says that it has as many outputs as units, whatever its activation."""
+    _, keras = frameworks()
+    model = keras.Sequential([keras.layers.Dense(6, "glu"), keras.layers.Dense(2)])
+    with pytest.raises(ValueError, match="to have value 6"):
+        model(np.zeros((5, 4)))
