@@ -9,9 +9,8 @@ import numpy as np
 
 from agreement.bounded import BoundedArray, bounded
 from agreement.complaints import own_error
-from agreement.diagnosis import Diagnosis, Diagnostician, explain_update
+from agreement.diagnosis import Diagnosis, Diagnostician
 from agreement.expectation import (
-    bounded_copy,
     copy_of,
     expect_end_to_end,
     expect_locally,
@@ -25,13 +24,11 @@ from agreement.report import Report, one_per_tensor
 from agreement.verdicts import (
     DUAL,
     MANUAL,
-    Comparison,
     TensorVerdict,
     Verdict,
     View,
     judge_pairs,
     judge_tensor,
-    judge_tensors,
 )
 from manual_backprop import SGD, NaiveSequential, losses
 from manual_backprop.catalogue import unknown_name
@@ -180,52 +177,21 @@ def check_training_step(
     optimizer: Optimizer | None = None,
     against: str | Sequence[str] = DEFAULT_AGAINST,
 ) -> Report:
-    """Judge one whole training step: the weights after forward, backward and SGD update.
+    """Judge one whole training step: the weights after forward, backward and update.
 
-    The model is not changed; the arguments are those of ``check``, and the references update
-    with ``keras.optimizers.SGD``. Another manual ``optimizer`` than ours can be judged.
+    Neither model nor ``optimizer`` is changed; the arguments are those of ``check``. The
+    references update with Keras' optimizer of the same name and arguments. Where the manual one
+    has no name (or is not given) that is SGD with the ``learning_rate``.
     """
-    # Imported here: what needs no framework must not load one.
-    import reference
+    # Imported here: it judges by what this module prepares.
+    from agreement.training_step import judge_training_step
 
     names = [name for name in resolve_references(against) if name != DUAL]
     chosen, update = losses.get(loss), optimizer or SGD(learning_rate)
     checked, targets = prepare(model, inputs, labels, chosen)
-
-    def stepped(subject: NaiveSequential, batch: Array) -> list[Array]:
-        compute_trace(subject, batch, targets, chosen)
-        update.apply(subject.gradients, subject.weights)
-        return subject.weights
-
-    expected = stepped(bounded_copy(model), bounded(checked, precision_of(model.dtype)))
-    updated = {MANUAL: stepped(copy_of(model), checked.copy())}
-    for name in names:
-        _, updated[name] = reference.one_training_step(
-            model, checked, targets, chosen, learning_rate, reference.MODES[name]
-        )
-    updates = [name._replace(tensor=f"{name.tensor} update") for name in model.weight_names]
-    verdicts = []
-    diagnoses: dict[str, Diagnosis] = {}
-    for witness, weights in updated.items():
-        # Judged is the change: beside a large weight a wrong step would not be seen.
-        comparisons = [
-            Comparison(
-                name,
-                actual - before.astype(np.float64),
-                BoundedArray(wanted.value - before, wanted.error, wanted.precision),
-            )
-            for name, actual, wanted, before in zip(
-                updates, weights, expected, model.weights, strict=True
-            )
-        ]
-        judged = judge_tensors(comparisons, View.END_TO_END, witness)
-        for v, c in zip(judged, comparisons, strict=True):
-            if v.verdict is Verdict.DISAGREE:
-                given, right = c.expected.value, c.actual
-                found = explain_update(given, right, c.expected.error, learning_rate)
-                diagnoses[v.name] = Diagnosis(found, "", f"look at {type(update).__name__}.update")
-        verdicts += judged
-    return Report(verdicts, required_of(updated, updates), diagnoses=diagnoses)
+    return judge_training_step(
+        (model, checked, targets, chosen), update, names, learning_rate=learning_rate
+    )
 
 
 def prepare(model: object, inputs: Array, labels: Array, loss: Loss) -> tuple[Array, Array]:

@@ -28,7 +28,7 @@ from manual_backprop.optimizers import (
     State,
     Step,
 )
-from manual_backprop.optimizers.base import Slots
+from manual_backprop.optimizers.base import Slots, zeros
 from manual_backprop.optimizers.norms import number_like
 from manual_backprop.optimizers.schedules import Schedule
 from manual_backprop.typing import Array
@@ -44,6 +44,7 @@ class KnownUpdate:
         methods: what Keras does, as methods in the place of the manual ones.
         example: an optimizer on which it shows, on ``gradients`` as below.
         scale: of the weights and gradients on which it shows. dtypes: those in which it shows.
+        in_compiled_model: it shows only where ``fit`` of a compiled model makes the state.
     """
 
     finding: int
@@ -54,6 +55,7 @@ class KnownUpdate:
     example: Callable[[], Optimizer]
     scale: tuple[float, float] = (1.0, 1.0)
     dtypes: tuple[str, ...] = ("float32", "float64")
+    in_compiled_model: bool = False
 
 
 def _rounded_schedule(
@@ -73,6 +75,10 @@ def _mean_from_new_z(
     part = 1 / number_like(step.number, weight)
     x = (1 - part) * ((y - (1 - beta_1) * z) / beta_1) + part * z
     weight[...] = (1 - beta_1) * z + beta_1 * x
+
+
+def _z_from_0(self: ScheduleFreeAdamW, weight: Array, name: str = "") -> Slots:
+    return {slot: zeros(weight) for slot in ScheduleFreeAdamW.slots(self, weight, name)}
 
 
 def _twice_the_strength(
@@ -143,6 +149,15 @@ KNOWN_UPDATES: tuple[KnownUpdate, ...] = (
         ScheduleFreeAdamW,
     ),
     KnownUpdate(
+        29,
+        "z starts from 0, not from the weight, where a compiled model builds the optimizer",
+        ScheduleFreeAdamW,
+        lambda optimizer, dtype: True,
+        {"slots": _z_from_0},
+        ScheduleFreeAdamW,
+        in_compiled_model=True,
+    ),
+    KnownUpdate(
         23,
         "l2_regularization_strength counts twice",
         Ftrl,
@@ -211,15 +226,24 @@ KNOWN_UPDATES: tuple[KnownUpdate, ...] = (
 )
 
 
-def rows_for(optimizer: Optimizer, dtype: str) -> list[KnownUpdate]:
+def rows_for(
+    optimizer: Optimizer, dtype: str, *, in_compiled_model: bool = False
+) -> list[KnownUpdate]:
     """The rows that concern an optimizer, or the one inside it, with weights of a dtype."""
     if isinstance(optimizer, LossScaleOptimizer):
-        return rows_for(optimizer.inner_optimizer, dtype)
+        return rows_for(optimizer.inner_optimizer, dtype, in_compiled_model=in_compiled_model)
     return [
         row
         for row in KNOWN_UPDATES
-        if isinstance(optimizer, row.kind) and row.applies(optimizer, dtype)
+        if isinstance(optimizer, row.kind)
+        and row.applies(optimizer, dtype)
+        and row.in_compiled_model <= in_compiled_model
     ]
+
+
+def note_of(rows: Sequence[KnownUpdate]) -> str:
+    """The findings and sentences of some rows."""
+    return "; ".join(f"finding {row.finding}: {row.sentence}" for row in rows)
 
 
 def as_keras_computes(optimizer: Optimizer, rows: Sequence[KnownUpdate]) -> Optimizer:
@@ -231,4 +255,19 @@ def as_keras_computes(optimizer: Optimizer, rows: Sequence[KnownUpdate]) -> Opti
     kind = type(optimizer)
     methods = {name: method for row in rows for name, method in row.methods.items()}
     made.__class__ = type(kind.__name__, (kind,), methods)
+    return made
+
+
+STAIRS_ARE_LATE = (
+    "finding 30: in graph mode and under XLA n / d is n (1/d), a little less than a whole number, "
+    "whose floor is one too few; with restarts the logarithm's rounding does that in eager mode too"
+)
+
+
+def with_late_stairs(schedule: Schedule) -> Schedule:
+    """The schedule with every stair, and every restart, one iteration later."""
+    kind = type(schedule)
+    made = copy.copy(schedule)
+    late = {"periods": lambda self, iteration: kind.periods(self, max(iteration - 1, 0))}
+    object.__setattr__(made, "__class__", type(kind.__name__, (kind,), late))
     return made

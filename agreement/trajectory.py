@@ -12,12 +12,18 @@ import copy
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from agreement.bounded import BoundedArray, bounded
-from agreement.known_updates import as_keras_computes, rows_for
+from agreement.known_updates import (
+    STAIRS_ARE_LATE,
+    as_keras_computes,
+    note_of,
+    rows_for,
+    with_late_stairs,
+)
 from agreement.precision import Precision, precision_of
 from agreement.report import Report
 from agreement.verdicts import (
@@ -29,6 +35,7 @@ from agreement.verdicts import (
     judge_tensors,
 )
 from manual_backprop.optimizers import LossScaleOptimizer, Muon, Optimizer, Snapshot, State
+from manual_backprop.optimizers.schedules import Schedule
 from manual_backprop.trace import TensorName
 from manual_backprop.typing import Array
 from reference.modes import MODES
@@ -130,12 +137,21 @@ def _explained(trajectory: Trajectory, judge: _Judge) -> list[TensorVerdict]:
         trajectory.gradients,
         {witness: trajectory.snapshots[witness] for witness in witnesses},
     )
-    explained = {(v.witness, v.name) for v in judge(as_keras) if v.verdict is not Verdict.DISAGREE}
-    for v in verdicts:
-        if v.verdict is Verdict.DISAGREE and (v.witness, v.name) in explained:
-            v.verdict = Verdict.KNOWN
-            v.note = "; ".join(f"finding {row.finding}: {row.sentence}" for row in rows)
+    mark_known(verdicts, judge(as_keras), note_of(rows))
     return verdicts
+
+
+def mark_known(
+    verdicts: Sequence[TensorVerdict],
+    explained: Sequence[TensorVerdict],
+    note: str,
+) -> None:
+    """Call KNOWN what disagrees, and does not where Keras' known differences are expected."""
+    agreeing = {(v.witness, v.name) for v in explained if v.verdict is not Verdict.DISAGREE}
+    for v in verdicts:
+        if v.verdict is Verdict.DISAGREE and (v.witness, v.name) in agreeing:
+            v.verdict = Verdict.KNOWN
+            v.note = note
 
 
 def _judge_locally(trajectory: Trajectory) -> list[TensorVerdict]:
@@ -203,16 +219,22 @@ def _step(optimizer: Optimizer, now: Snapshot, gradients: Sequence[Array]) -> No
         # Whether a gradient is finite is asked of itself: with an error, nothing infinite is.
         decided = subject.all_finite(gradients)
         vars(subject)["all_finite"] = lambda _: decided
-    subject.step([bounded(g, precision) for g in gradients], now.weights, now.state)
+    with np.errstate(all="ignore"):
+        subject.step([bounded(g, precision) for g in gradients], now.weights, now.state)
 
 
 def _with_bounds(snapshot: Snapshot) -> Snapshot:
-    precision = precision_of(snapshot.weights[0].dtype)
-    state = snapshot.state
+    dtype = snapshot.weights[0].dtype
+    weights = [bounded(w, precision_of(dtype)) for w in snapshot.weights]
+    return Snapshot(weights, with_bounds(snapshot.state, dtype))
+
+
+def with_bounds(state: State, dtype: np.dtype[Any]) -> State:
+    """A copy whose numbers are error-carrying ones, exact."""
+    precision = precision_of(dtype)
     slots = [{name: bounded(x, precision) for name, x in own.items()} for own in state.slots]
     shared = {name: bounded(x, precision) for name, x in state.shared.items()}
-    made = dataclasses.replace(state, slots=slots, shared=shared, counts=dict(state.counts))
-    return Snapshot([bounded(w, precision) for w in snapshot.weights], made)
+    return dataclasses.replace(state, slots=slots, shared=shared, counts=dict(state.counts))
 
 
 def _compare(
@@ -235,7 +257,7 @@ def _compare(
         for stage, wanted in enumerate(expected.stages.get(weight, ())):
             place = TensorName(step, f"{weight}.iterate_{stage}")
             yield Comparison(place, after.stages[weight][stage], wanted)
-        yield _change(
+        yield change(
             TensorName(step, weight),
             before.weights[index],
             after.weights[index],
@@ -243,8 +265,8 @@ def _compare(
         )
 
 
-def _change(name: TensorName, before: Array, after: Array, expected: BoundedArray) -> Comparison:
-    """What a step added to a weight; the difference is exact but for the centre's rounding."""
+def change(name: TensorName, before: Array, after: Array, expected: BoundedArray) -> Comparison:
+    """What a step added to a weight, computed and expected, but for the centre's rounding."""
     old = before.astype(np.float64)
     with np.errstate(invalid="ignore"):
         moved = expected.value - old
@@ -277,4 +299,46 @@ def share_of_evidence(verdicts: Sequence[TensorVerdict]) -> float:
     return sum(v.is_evidence for v in verdicts) / max(len(verdicts), 1)
 
 
-__all__ = ["Trajectory", "check_trajectory", "expected_step", "judge_trajectory", "run_manual"]
+def check_schedule(
+    schedule: Schedule, iterations: Sequence[int], dtype: str, against: Sequence[str] = ("keras",)
+) -> Report:
+    """Judge a learning-rate schedule at some iterations."""
+    # Imported here: what needs no framework must not load one.
+    import reference
+
+    like = np.zeros((), dtype)
+    with np.errstate(all="ignore"):
+        found = {MANUAL: [np.asarray(schedule(i, like)) for i in iterations]}
+    for name in against:
+        found[name] = reference.run_schedule(schedule, iterations, dtype, reference.MODES[name])
+    report = Report()
+    for witness, rates in found.items():
+        verdicts = _judge_rates(schedule, iterations, rates, witness)
+        if witness != MANUAL and any(v.verdict is Verdict.DISAGREE for v in verdicts):
+            late = _judge_rates(with_late_stairs(schedule), iterations, rates, witness)
+            mark_known(verdicts, late, STAIRS_ARE_LATE)
+        report.verdicts += verdicts
+    report.required = frozenset((v.witness, v.name) for v in report.verdicts)
+    return report
+
+
+def _judge_rates(
+    schedule: Schedule, iterations: Sequence[int], rates: Sequence[Array], witness: str
+) -> list[TensorVerdict]:
+    like = bounded(np.zeros_like(rates[0]), precision_of(rates[0].dtype))
+    with np.errstate(all="ignore"):
+        comparisons = [
+            Comparison(TensorName(f"iteration {i}", schedule.name), rate, schedule(i, like))
+            for i, rate in zip(iterations, rates, strict=True)
+        ]
+    return judge_tensors(comparisons, View.LOCAL, witness)
+
+
+__all__ = [
+    "Trajectory",
+    "check_schedule",
+    "check_trajectory",
+    "expected_step",
+    "judge_trajectory",
+    "run_manual",
+]

@@ -115,8 +115,7 @@ def _step(
 ) -> float:
     value = compute_loss(model, predictions, targets, loss)
     backpropagate(model, predictions, targets, loss, optimizer.scale)
-    names = [f"{layer}/{tensor}" for layer, tensor in model.weight_names]
-    optimizer.apply(model.gradients, model.weights, names)
+    optimizer.apply(model.gradients, model.weights, [str(name) for name in model.weight_names])
     return float(value)
 
 

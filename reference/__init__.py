@@ -5,8 +5,8 @@ The only room that imports a framework, and only when a reference is first asked
 
 from reference import functions, initializers
 from reference.modes import MODES, Mode
-from reference.optimizers import run_optimizer
-from reference.witness import one_training_step, trace, versions
+from reference.optimizers import run_optimizer, run_schedule
+from reference.witness import one_training_step, trace, train_on_batch, versions
 
 __all__ = [
     "MODES",
@@ -15,6 +15,8 @@ __all__ = [
     "initializers",
     "one_training_step",
     "run_optimizer",
+    "run_schedule",
     "trace",
+    "train_on_batch",
     "versions",
 ]

@@ -26,7 +26,7 @@ SLOTS: dict[str, Callable[[Any, int], Any]] = {
 }
 # What all weights share and what is counted, of the twin.
 SHARED: dict[str, Callable[[Any], Any]] = {
-    "momentum_product": lambda twin: getattr(twin, "inner_optimizer", twin)._u_product,
+    "momentum_product": lambda twin: _innermost(twin)._u_product,
     "dynamic_scale": lambda twin: twin.dynamic_scale,
     "step_counter": lambda twin: twin.step_counter,
 }
@@ -136,36 +136,41 @@ class OptimizerTwin:
         ]
         return self.snapshot()._replace(stages=dict(zip(names, stages, strict=True)))
 
-    @property
-    def _innermost(self) -> Any:
-        return getattr(self.twin, "inner_optimizer", self.twin)
-
-    def _slot(self, name: str, index: int) -> Any:
-        if name in SLOTS:
-            return SLOTS[name](self._innermost, index)
-        wanted = f"{self.variables[index].path.replace('/', '_')}_{name}"
-        return next(v for v in self.twin.variables if v.name == wanted)
-
     def snapshot(self) -> Snapshot:
         """The weights and the state, as copies."""
-        state = self.start.state
-        slots = [
-            {name: np.array(self._slot(name, index)) for name in slots}
-            for index, slots in enumerate(state.slots)
-        ]
-        shared = {name: np.array(SHARED[name](self.twin)) for name in state.shared}
-        counts = {name: int(SHARED[name](self.twin)) for name in state.counts}
-        iterations = int(self._innermost._iterations)
-        made = State(slots, shared, state.names, state.shapes, iterations, counts)
-        return Snapshot([np.array(v) for v in self.variables], made)
+        return read(self.twin, self.variables, self.start.state)
 
     def _set(self, snapshot: Snapshot) -> None:
         for index, slots in enumerate(snapshot.state.slots):
             for name, slot in slots.items():
-                self._slot(name, index).assign(slot)
+                _slot(self.twin, self.variables, name, index).assign(slot)
         for name, number in (snapshot.state.shared | snapshot.state.counts).items():
             SHARED[name](self.twin).assign(number)
-        self._innermost._iterations.assign(snapshot.state.iterations)
+        _innermost(self.twin)._iterations.assign(snapshot.state.iterations)
+
+
+def read(twin: Any, variables: Sequence[Any], like: State) -> Snapshot:
+    """What a Keras optimizer and its variables hold, as copies, in the form of a manual state."""
+    slots = [
+        {name: np.array(_slot(twin, variables, name, index)) for name in slots}
+        for index, slots in enumerate(like.slots)
+    ]
+    shared = {name: np.array(SHARED[name](twin)) for name in like.shared}
+    counts = {name: int(SHARED[name](twin)) for name in like.counts}
+    iterations = int(_innermost(twin)._iterations)
+    state = State(slots, shared, like.names, like.shapes, iterations, counts)
+    return Snapshot([np.array(v) for v in variables], state)
+
+
+def _innermost(twin: Any) -> Any:
+    return getattr(twin, "inner_optimizer", twin)
+
+
+def _slot(twin: Any, variables: Sequence[Any], name: str, index: int) -> Any:
+    if name in SLOTS:
+        return SLOTS[name](_innermost(twin), index)
+    wanted = f"{variables[index].path.replace('/', '_')}_{name}"
+    return next(v for v in twin.variables if v.name == wanted)
 
 
 def run_optimizer(
@@ -174,3 +179,14 @@ def run_optimizer(
     """What Keras holds before the first step and after each."""
     twin = OptimizerTwin(optimizer, start, mode)
     return [twin.snapshot(), *(twin.step(given) for given in gradients)]
+
+
+def run_schedule(
+    schedule: Schedule, iterations: Sequence[int], dtype: str, mode: Mode
+) -> list[Array]:
+    """Keras' learning rates at some iterations, as an optimizer would ask for them."""
+    tf, _ = frameworks()
+    with floatx(dtype):
+        twin = schedule_twin(schedule, dtype)
+        call = tf.function(twin, jit_compile=mode.xla) if mode.compiled else twin
+        return [np.asarray(call(tf.constant(i, tf.int64))) for i in iterations]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from agreement.rules.operand import Moved, Operand
+from agreement.rules.operand import OUTWARDS, Moved, Operand
 from manual_backprop.typing import Array
 
 TINIEST = float(np.finfo(np.float64).smallest_subnormal)
@@ -49,11 +49,12 @@ def square(a: Operand) -> Moved:
 
 
 def power(a: Operand, b: Operand) -> Moved:
-    """a^p for an exact p: |p| a^p / a, largest at the upper end if p ≥ 1, else at the lower.
+    """a^p for a moving base: |p| a^p / a, largest at the upper end if p ≥ 1, else at the lower.
 
     A base from 0 to v + e has, for p > 0, a power from 0 to (v + e)^p. Without bound where the
     base may be negative, or 0 for p < 0, unless p is a whole number ≥ 0. And as a^p = e^(p log a),
-    an exponent that is rounded to double precision: 2^-52 |log a^p| a^p.
+    an exponent that moves by e, of positive bases only, moves that by e |log a|; rounded to double
+    precision it moves by 2^-52 |log a^p|.
     """
     exponent = b.value
     value = np.power(a.value, exponent)
@@ -63,10 +64,17 @@ def power(a: Operand, b: Operand) -> Moved:
     whole = (exponent >= 0) & (exponent == np.floor(exponent))
     from_0 = (a.value == a.error) & (exponent > 0)
     error = np.where(from_0 & ~whole, np.power(a.value + a.error, exponent), error)
-    usable = b.exact & (whole | from_0 | (a.value - a.error > 0))
+    error = np.where(a.error == 0, 0.0, error)
+    positive_base = a.value - a.error > 0
+    usable = positive_base | ((b.error == 0) & (whole | from_0))
     magnitude = np.abs(value)
     rounding = magnitude * np.abs(np.log(np.where(magnitude > 0, magnitude, 1.0))) * 2.0**-52
-    return value, np.where(usable, np.where(a.error == 0, 0.0, error) + rounding, np.inf)
+    if not b.exact:
+        ends = (np.where(positive_base, a.value + side * a.error, 1.0) for side in (-1, 1))
+        steepest = np.maximum(*(np.abs(np.log(x)) for x in ends)) * (1 + OUTWARDS)
+        moved = np.expm1(steepest * b.error)
+        error = error + np.where(b.error == 0, 0.0, (magnitude + error) * moved)
+    return value, np.where(usable, error + rounding, np.inf)
 
 
 def negative(a: Operand) -> Moved:

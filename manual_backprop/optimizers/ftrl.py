@@ -24,7 +24,8 @@ class Ftrl(Descent):
         ``initial_accumulator_value``
     (3) z ← z + g' − σ w, n ← n'
     (4) q = (n^p + β) / η + λ₂
-    (5) w = (λ₁ sign z − z) / q = (clip(z, −λ₁, λ₁) − z) / q, and 0 where |z| ≤ λ₁, whatever q is
+    (5) w = (λ₁ sign z − z) / q = (clip(z, −λ₁, λ₁) − z) / q, which is 0 where |z| ≤ λ₁;
+        where q is 0 nothing has been accumulated: z is 0, and so is w
 
     Args:
         learning_rate_power: −p, at most 0. initial_accumulator_value: n at first.
@@ -83,6 +84,5 @@ class Ftrl(Descent):
     def solved(self, z: Array, quadratic: Array) -> Array:
         """The weight that minimises, (5)."""
         threshold = self.l1_regularization_strength
-        moved = np.abs(z) > threshold
-        divisor = np.where(moved, quadratic, np.ones_like(quadratic))
+        divisor = np.where(quadratic > 0, quadratic, np.ones_like(quadratic))
         return (np.clip(z, -threshold, threshold) - z) / divisor

@@ -26,17 +26,31 @@ class Schedule(Catalogued):
         """η of an iteration, counted from 0, in the arithmetic of ``like``."""
         raise NotImplementedError
 
+    def periods(self, iteration: int) -> int:
+        """How many stairs or restarts there have been."""
+        return 0
+
 
 def _check_steps(name: str, steps: float) -> None:
     if not 0 < steps < float("inf"):
         raise ValueError(f"{name}: got {steps}, expected a positive number of steps.")
 
 
-def _elapsed(iteration: int, steps: float, like: Array, *, whole: bool = False) -> Array:
-    """iteration / steps, or the whole part of that."""
-    if whole:
-        return number_like(float(Fraction(iteration) / Fraction(steps) // 1), like)
+def _elapsed(iteration: int, steps: float, like: Array) -> Array:
+    """iteration / steps."""
     return number_like(iteration, like) / number_like(steps, like)
+
+
+def whole_periods(iteration: int, first: float, longer: float = 1.0) -> int:
+    """How many periods, each ``longer`` than the one before, are over; a boundary counts as over.
+
+    Exact in the numbers as they are written: 1.1 is 11/10.
+    """
+    end, period, count = Fraction(str(first)), Fraction(str(first)), 0
+    while end <= iteration:
+        period *= Fraction(str(longer))
+        end, count = end + period, count + 1
+    return count
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -60,8 +74,13 @@ class ExponentialDecay(Schedule):
     def __post_init__(self) -> None:
         _check_steps("decay_steps", self.decay_steps)
 
+    def periods(self, iteration: int) -> int:
+        return whole_periods(iteration, self.decay_steps)
+
     def __call__(self, iteration: int, like: Array) -> Array:
-        p = _elapsed(iteration, self.decay_steps, like, whole=self.staircase)
+        p = _elapsed(iteration, self.decay_steps, like)
+        if self.staircase:
+            p = number_like(self.periods(iteration), like)
         rate = number_like(self.decay_rate, like)
         return self.initial_learning_rate * np.power(rate, p)  # (1)
 
@@ -102,7 +121,7 @@ class PolynomialDecay(Schedule):
 
     (1) η_n = (η₀ − η₁) (1 − p)^power + η₁ with p = min(n, d) / d, d = decay_steps
     (2) ``cycle``: p = n / (d max(1, ⌈n/d⌉)), so that it starts over with longer and longer periods
-    (3) at p = 1 this is η₁, and the power of 0 need not be taken
+    (3) at p = 1 it is η₁; powers below 1 are infinitely steep there, so no rounding of p must count
     """
 
     name: ClassVar[str] = "polynomial_decay"
@@ -129,12 +148,13 @@ class PolynomialDecay(Schedule):
 
     def __call__(self, iteration: int, like: Array) -> Array:
         end = number_like(self.end_learning_rate, like)
-        steps = Fraction(self.decay_steps)
+        steps = Fraction(str(self.decay_steps))
         if self.cycle:
             steps *= max(1, -(-Fraction(iteration) // steps))  # (2)
-        if iteration >= steps:
+        done = min(iteration, float(steps))
+        if done == steps and self.power < 1:
             return end  # (3)
-        left = 1 - _elapsed(iteration, float(steps), like)
+        left = 1 - number_like(done, like) / number_like(float(steps), like)
         start = number_like(self.initial_learning_rate, like)
         return (start - end) * np.power(left, number_like(self.power, like)) + end  # (1)
 
@@ -160,8 +180,13 @@ class InverseTimeDecay(Schedule):
     def __post_init__(self) -> None:
         _check_steps("decay_steps", self.decay_steps)
 
+    def periods(self, iteration: int) -> int:
+        return whole_periods(iteration, self.decay_steps)
+
     def __call__(self, iteration: int, like: Array) -> Array:
-        p = _elapsed(iteration, self.decay_steps, like, whole=self.staircase)
+        p = _elapsed(iteration, self.decay_steps, like)
+        if self.staircase:
+            p = number_like(self.periods(iteration), like)
         return self.initial_learning_rate / (1 + self.decay_rate * p)  # (1)
 
 
@@ -230,7 +255,7 @@ class CosineDecayRestarts(Schedule):
 
     name: ClassVar[str] = "cosine_decay_restarts"
     variants: ClassVar[tuple[dict[str, Any], ...]] = (
-        {"initial_learning_rate": 0.1, "first_decay_steps": 7},
+        {"initial_learning_rate": 0.1, "first_decay_steps": 8},
         {
             "initial_learning_rate": 0.1,
             "first_decay_steps": 8,
@@ -251,12 +276,11 @@ class CosineDecayRestarts(Schedule):
         if not self.t_mul >= 1:
             raise ValueError(f"t_mul: got {self.t_mul}, expected 1 or more.")
 
+    def periods(self, iteration: int) -> int:
+        return whole_periods(iteration, self.first_decay_steps, self.t_mul)
+
     def __call__(self, iteration: int, like: Array) -> Array:
-        longer = Fraction(float(like.dtype.type(self.t_mul)))
-        begin, period = Fraction(0), Fraction(self.first_decay_steps)
-        restarts = 0
-        while begin + period <= iteration:  # (1)
-            begin, period, restarts = begin + period, period * longer, restarts + 1
+        restarts = self.periods(iteration)  # (1)
         t_mul = number_like(self.t_mul, like)
         power = np.power(t_mul, restarts)
         earlier = restarts if self.t_mul == 1 else (1 - power) / (1 - t_mul)  # geometric series

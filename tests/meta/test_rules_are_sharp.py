@@ -175,7 +175,7 @@ def test_powers_move_by_their_slope(exponent: float, width: float, factor: float
 
 
 def test_powers_have_a_bound_where_the_base_is_positive_or_the_exponent_whole() -> None:
-    """Whole exponents from 0 on: every base; positive ones: bases from 0; inexact ones: none."""
+    """Whole exponents from 0 on: every base; positive ones: bases from 0; inexact: positive ones."""
     rule = rules.UFUNCS[np.power].rule
 
     def bounded_at(value: float, error: float, exponent: float) -> bool:
@@ -190,7 +190,19 @@ def test_powers_have_a_bound_where_the_base_is_positive_or_the_exponent_whole() 
     assert [bounded_at(0.5, 0.5, p) for p in (-1.0, 0.0, 0.5, 1.5)] == [False, True, True, True]
     assert all(bounded_at(0.5, 0.499, p) for p in (-1.0, 0.5, 1.5))
     inexact = interval(2.0, 1e-9)
-    assert np.isinf(rule(interval(1.5, 0.0), inexact)[1])
+    assert np.isinf(rule(interval(-1.5, 0.0), inexact)[1])
+    assert np.isinf(rule(interval(0.5, 0.5), inexact)[1])
+
+
+@pytest.mark.parametrize("base", [0.25, 0.9, 1.0, 3.0])
+def test_an_inexact_exponent_moves_a_power_by_the_logarithm_of_its_base(base: float) -> None:
+    """What the ends of both intervals reach, and hardly more."""
+    for width in (0.0, 1e-6):
+        a, p = interval(base, width * base), interval([-1.5, 0.0, 0.5, 2.0], 1e-6)
+        value, error = rules.UFUNCS[np.power].rule(a, p)
+        reach = reached(np.power, [a, p])
+        assert (error + 2.0**-51 * value >= (1 - 1e-6) * reach).all()
+        assert (error <= 1.001 * reach + 2.0**-50 * value).all()
 
 
 def test_a_power_of_numbers_from_0_reaches_from_0_to_the_power_of_the_largest() -> None:
