@@ -32,7 +32,7 @@ def is_certain_and_right(subject: Any, inputs: Array, other: Array) -> Array:
 
 def class_is_impossible(subject: Any, inputs: Array, other: Array) -> Array:
     """In rows whose class has no probability, or a subnormal one, which counts as none."""
-    chosen = np.take_along_axis(inputs, other[:, None], axis=1)
+    chosen = np.take_along_axis(inputs, other[..., None], axis=-1)
     return np.broadcast_to(chosen < np.finfo(inputs.dtype).smallest_normal, inputs.shape)
 
 

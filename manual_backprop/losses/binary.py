@@ -195,10 +195,11 @@ class BinaryFocalCrossentropy(BinaryCrossentropy):
         wrong = 1 - right
         if 0 < self.gamma < 1:
             never = wrong == 0
-            factor, slope = power(np.where(never, 1, wrong), self.gamma)
-            factor, slope = np.where(never, 0, factor), np.where(never, 0, slope)  # (7)
+            slope = power_slope(np.where(never, 1, wrong), self.gamma)
+            slope = np.where(never, 0, slope)  # (7)
         else:
-            factor, slope = power(wrong, self.gamma)  # (2)
+            slope = power_slope(wrong, self.gamma)  # (2)
+        factor = power(wrong, self.gamma)  # (2)
         slope = slope * (other - t)  # (2), (4): the two minuses cancel
         if not self.apply_class_balancing:
             return factor, slope
@@ -224,9 +225,13 @@ def entropy_slope(predictions: Array, t: Array) -> Array:
     return grad * ((predictions >= EPSILON) & (predictions <= 1 - EPSILON))  # (5)
 
 
-def power(base: Array, exponent: float) -> tuple[Array, Array]:
-    """base^exponent and its derivative; the exponent less one is rounded as it is elsewhere."""
+def power(base: Array, exponent: float) -> Array:
+    """base^exponent, the exponent being rounded to the working precision."""
+    return np.power(base, base.dtype.type(exponent))
+
+
+def power_slope(base: Array, exponent: float) -> Array:
+    """The derivative of ``power``; 0 for the exponent 0, also at 0."""
     if exponent == 0:
-        return np.ones_like(base), np.zeros_like(base)
-    rounded = base.dtype.type(exponent)
-    return np.power(base, rounded), exponent * np.power(base, rounded - 1)
+        return np.zeros_like(base)
+    return exponent * np.power(base, base.dtype.type(exponent) - 1)

@@ -13,7 +13,7 @@ import numpy as np
 
 from manual_backprop.losses import labels as checked
 from manual_backprop.losses.base import EPSILON, Loss
-from manual_backprop.losses.binary import power
+from manual_backprop.losses.binary import power, power_slope
 from manual_backprop.losses.crossentropy import (
     class_entries,
     normalised,
@@ -83,8 +83,7 @@ class CategoricalFocalCrossentropy(Loss):
     def values(self, predictions: Array, targets: Array) -> Array:
         targets = smoothed_classes(targets, predictions, self.label_smoothing, self.axis)
         clipped = self.clipped(self._probabilities(predictions))
-        factor, _ = power(1 - clipped, self.gamma)
-        weighted = factor * self._weight(predictions)
+        weighted = power(1 - clipped, self.gamma) * self._weight(predictions)
         return -(weighted * (targets * np.log(clipped))).sum(axis=self.axis)
 
     def pull_back(self, grad_values: Array, predictions: Array, targets: Array) -> Array:
@@ -107,8 +106,9 @@ class CategoricalFocalCrossentropy(Loss):
 
     def grad_clipped(self, clipped: Array, targets: Array) -> Array:
         """∂/∂c for g = 1, step (2)."""
-        factor, slope = power(1 - clipped, self.gamma)
-        per_class = slope * np.log(clipped) - factor / clipped
+        wrong = 1 - clipped
+        through_factor = power_slope(wrong, self.gamma) * np.log(clipped)
+        per_class = through_factor - power(wrong, self.gamma) / clipped
         return per_class * targets * self._weight(clipped)
 
     def _weight(self, predictions: Array) -> Any:
@@ -156,11 +156,11 @@ class CategoricalGeneralizedCrossEntropy(Loss):
         return checked.class_indices(labels, predictions.shape)
 
     def values(self, predictions: Array, targets: Array) -> Array:
-        raised, _ = power(predictions[class_entries(targets)], self.q)
-        return (1 - raised) / self.q
+        return (1 - power(predictions[class_entries(targets)], self.q)) / self.q
 
     def pull_back(self, grad_values: Array, predictions: Array, targets: Array) -> Array:
-        _, slope = power(predictions[class_entries(targets)], self.q)
+        with np.errstate(divide="ignore"):  # (2)
+            slope = power_slope(predictions[class_entries(targets)], self.q)
         grad = np.zeros_like(predictions)
         grad[class_entries(targets)] = -(slope / self.q * grad_values)  # (1), (2)
         return grad
