@@ -158,10 +158,14 @@ class NaiveSequential:
     def output_activation(self) -> str:
         """The last layer's activation by name; "" where it is not a step of its own.
 
-        Only such a step can be fused with a loss, which then starts at the step below it.
+        Only such a step can be fused with a loss, which then starts at the step below it; and one
+        along the batch cannot, so that it goes by its arguments as well.
         """
         last = self.layers[-1]
-        return last.activation.name if has_steps(last) else ""
+        if not has_steps(last):
+            return ""
+        activation = last.activation
+        return repr(activation) if activation.mixes_samples else activation.name
 
     @property
     def is_penalised(self) -> bool:

@@ -18,7 +18,7 @@ from agreement.function_cases import special_points
 from agreement.function_check import check_function, expected
 from agreement.shrinking import shrink
 from agreement.verdicts import Verdict
-from manual_backprop import NaiveDense
+from manual_backprop import NaiveDense, NaiveSequential
 from manual_backprop.activations import (
     ACTIVATIONS,
     Activation,
@@ -363,6 +363,19 @@ def test_an_axis_is_a_whole_number() -> None:
     for axis in (0.5, True, None):
         with pytest.raises(TypeError, match="axis: expected a whole number, such as -1, got"):
             Softmax(axis=axis)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("loss", ["categorical_crossentropy", "mean_squared_error"])
+def test_a_softmax_along_the_batch_is_not_fused(loss: str) -> None:
+    """Finding 60: Keras would take the logits along the classes; the manual pass does not."""
+    layers = [
+        NaiveDense(4, 3, "tanh", seed=0),
+        NaiveDense(3, 3, Softmax(axis=0), use_bias=False, seed=1),
+    ]
+    generator = np.random.default_rng(9)
+    inputs, labels = generator.normal(size=(5, 4)).astype("float32"), np.eye(3)[[0, 1, 2, 0, 1]]
+    report = check(NaiveSequential(layers), inputs, labels, loss=loss, against=[*MODES, "dual"])
+    assert report.agrees, report.conclusion()
 
 
 # -- glu, which has fewer outputs than units ---------------------------------------------

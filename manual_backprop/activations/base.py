@@ -21,6 +21,11 @@ class Activation(Catalogued):
         """The points where the derivative jumps; each backward says what it chooses there."""
         return ()
 
+    @property
+    def mixes_samples(self) -> bool:
+        """Whether the output of one sample depends on other samples of the batch."""
+        return False
+
     def output_size(self, units: int) -> int:
         """How many outputs so many units have.
 
@@ -52,6 +57,10 @@ class OfRows(Activation):
     variants = ({}, {"axis": 0})
 
     axis: int = -1
+
+    @property
+    def mixes_samples(self) -> bool:
+        return self.axis not in (-1, 1)
 
     def __post_init__(self) -> None:
         if not isinstance(self.axis, int) or isinstance(self.axis, bool):

@@ -131,7 +131,7 @@ class Glu(OfRows):
     domain = "an even size along the axis"
 
     def output_size(self, units: int) -> int:
-        if self.axis not in (-1, 1):
+        if self.mixes_samples:
             return units
         if units % 2:
             raise ValueError(
