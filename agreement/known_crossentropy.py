@@ -31,9 +31,14 @@ def is_certain_and_right(subject: Any, inputs: Array, other: Array) -> Array:
 
 
 def class_is_impossible(subject: Any, inputs: Array, other: Array) -> Array:
-    """In rows whose class has no probability, or a subnormal one, which counts as none."""
+    """In rows whose class has no probability, or a subnormal one, which counts as none, or NaN."""
     chosen = np.take_along_axis(inputs, other[..., None], axis=-1)
-    return np.broadcast_to(chosen < np.finfo(inputs.dtype).smallest_normal, inputs.shape)
+    return np.broadcast_to(~(chosen >= np.finfo(inputs.dtype).smallest_normal), inputs.shape)
+
+
+def row_has_nan(subject: Any, inputs: Array, other: Array) -> Array:
+    """In rows in which any class has the probability NaN."""
+    return np.broadcast_to(np.isnan(inputs).any(axis=-1, keepdims=True), inputs.shape)
 
 
 def single_class(subject: Any, inputs: Array, other: Array) -> Array:
@@ -72,6 +77,14 @@ CROSS_ENTROPIES: tuple[KnownDisagreement, ...] = (
         "the gradient of the other classes is NaN, not 0, where the class has probability 0",
         class_is_impossible,
         (CategoricalGeneralizedCrossEntropy(), [[0.25, 0.75, 0.0]], [2]),
+    ),
+    KnownDisagreement(
+        62,
+        "categorical_generalized_cross_entropy",
+        "a probability of NaN counts, also if it is that of another class",
+        row_has_nan,
+        (CategoricalGeneralizedCrossEntropy(), [[0.25, 0.75, np.nan]], [0]),
+        tensors=LOSS_TENSORS,
     ),
     KnownDisagreement(
         63,
