@@ -10,6 +10,7 @@ import copy
 import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,6 @@ from manual_backprop.optimizers import (
     Step,
 )
 from manual_backprop.optimizers.base import Slots, zeros
-from manual_backprop.optimizers.norms import number_like
 from manual_backprop.optimizers.schedules import Schedule
 from manual_backprop.typing import Array
 
@@ -58,69 +58,68 @@ class KnownUpdate:
     in_compiled_model: bool = False
 
 
+def _own(optimizer: Any) -> Any:
+    """The class whose methods are replaced: what it does apart from them is what is judged."""
+    return type(optimizer).__mro__[1]
+
+
 def _rounded_schedule(
     self: Nadam, gradient: Array, weight: Array, slots: Slots, step: Step
 ) -> None:
-    rounded = copy.copy(self)
-    vars(rounded)["schedule_decay"] = float(np.float32(self.schedule_decay))
-    Nadam.update(rounded, gradient, weight, slots, step)
+    decay = float(np.float32(self.schedule_decay))
+    _own(self).update(_with(self, schedule_decay=decay), gradient, weight, slots, step)
 
 
 def _mean_from_new_z(
     self: ScheduleFreeAdamW, gradient: Array, weight: Array, slots: Slots, step: Step
 ) -> None:
-    y = weight.copy()
-    ScheduleFreeAdamW.update(self, gradient, weight, slots, step)
-    beta_1, z = number_like(self.beta_1, weight), slots["momentum"]
-    part = 1 / number_like(step.number, weight)
-    x = (1 - part) * ((y - (1 - beta_1) * z) / beta_1) + part * z
-    weight[...] = (1 - beta_1) * z + beta_1 * x
+    trial = {name: slot.copy() for name, slot in slots.items()}
+    _own(self).update(self, gradient, weight.copy(), trial, step)
+    new_z = trial["momentum"]
+    made = _with(self, recovered=lambda y, z, beta: _own(self).recovered(self, y, new_z, beta))
+    _own(self).update(made, gradient, weight, slots, step)
 
 
 def _z_from_0(self: ScheduleFreeAdamW, weight: Array, name: str = "") -> Slots:
-    return {slot: zeros(weight) for slot in ScheduleFreeAdamW.slots(self, weight, name)}
+    return {slot: zeros(weight) for slot in _own(self).slots(self, weight, name)}
 
 
 def _twice_the_strength(
     self: Ftrl, gradient: Array, weight: Array, slots: Slots, step: Step
 ) -> None:
     strength = 2 * self.l2_regularization_strength
-    Ftrl.update(_with(self, l2_regularization_strength=strength), gradient, weight, slots, step)
-
-
-def _division_in_any_case(self: Ftrl, z: Array, quadratic: Array) -> Array:
-    threshold = self.l1_regularization_strength
-    return (np.clip(z, -threshold, threshold) - z) / quadratic
+    made = _with(self, l2_regularization_strength=strength)
+    _own(self).update(made, gradient, weight, slots, step)
 
 
 def _always_relative(
     self: Adafactor, gradient: Array, weight: Array, slots: Slots, step: Step
 ) -> None:
     relative = _with(self, relative_step=True, learning_rate=1.0)
-    Adafactor.update(relative, gradient, weight, slots, step)
+    _own(self).update(relative, gradient, weight, slots, step)
 
 
 def _average_of_every_gradient(
     self: Descent, gradients: Sequence[Array], weights: Sequence[Array], state: State
 ) -> None:
     done = state.iterations // (self.gradient_accumulation_steps or 1)
-    Descent.update_all(_with(self, use_ema=False), gradients, weights, state)
+    _own(self).update_all(_with(self, use_ema=False), gradients, weights, state)
     for weight, slots in zip(weights, state.slots, strict=True):
         self.average(weight, slots, done)
 
 
-def _root_of_squares(*arrays: Array) -> Array:
-    return np.sqrt(sum(np.sum(np.square(x)) for x in arrays))
+def _plain_norm(*arrays: Array) -> Array:
+    """1, without bound where the squares whose root is taken may overflow, or all underflow."""
+    root = np.sqrt(reduce(np.add, [np.sum(np.square(x)) for x in arrays]))
+    return root / root
 
 
-def _clipped_by_plain_norm(self: Descent, gradients: Sequence[Array]) -> Sequence[Array]:
-    if self.clipnorm is not None:
-        limit = self.clipnorm
-        return [g * (limit / np.maximum(_root_of_squares(g), limit)) for g in gradients]
-    if self.global_clipnorm is not None:
-        limit, norm = self.global_clipnorm, _root_of_squares(*gradients)
-        return [g * (limit * np.minimum(1 / norm, 1 / limit)) for g in gradients]
-    return Descent.clipped(self, gradients)
+def _plain_length(self: Any, x: Array) -> Array:
+    return _own(self).length(self, x) * _plain_norm(x)
+
+
+def _plain_shrinking(self: Descent, gradients: Sequence[Array], limit: float) -> Array:
+    return _own(self).shrinking(self, gradients, limit) * _plain_norm(*gradients)
 
 
 def _with(optimizer: Any, **attributes: Any) -> Any:
@@ -170,7 +169,7 @@ KNOWN_UPDATES: tuple[KnownUpdate, ...] = (
         "0 / 0 where nothing has been accumulated: the weight is 0 there",
         Ftrl,
         lambda optimizer, dtype: optimizer.initial_accumulator_value == 0,
-        {"solved": _division_in_any_case},
+        {"divisor": lambda self, quadratic: quadratic},
         lambda: Ftrl(0.1, initial_accumulator_value=0.0),
         scale=(1.0, 0.0),
     ),
@@ -198,7 +197,7 @@ KNOWN_UPDATES: tuple[KnownUpdate, ...] = (
         "the squares of large gradients overflow: clipnorm gives 0, global_clipnorm NaN",
         Descent,
         lambda optimizer, dtype: bool(optimizer.clipnorm or optimizer.global_clipnorm),
-        {"clipped": _clipped_by_plain_norm},
+        {"shrinking": _plain_shrinking},
         lambda: SGD(0.1, clipnorm=1.0),
         scale=(1.0, 1e30),
         dtypes=("float32",),
@@ -208,7 +207,7 @@ KNOWN_UPDATES: tuple[KnownUpdate, ...] = (
         "the squares of large gradients overflow: the update is 0",
         Muon,
         lambda optimizer, dtype: True,
-        {"normalised": lambda self, x: x / (_root_of_squares(x) + 1e-7)},
+        {"length": _plain_length},
         Muon,
         scale=(1.0, 1e30),
         dtypes=("float32",),
@@ -218,7 +217,7 @@ KNOWN_UPDATES: tuple[KnownUpdate, ...] = (
         "the squares of a small direction underflow: its norm is 0 and the ratio 1",
         Lamb,
         lambda optimizer, dtype: True,
-        {"length": lambda self, x: _root_of_squares(x)},
+        {"length": _plain_length},
         Lamb,
         scale=(1.0, 1e-30),
         dtypes=("float32",),

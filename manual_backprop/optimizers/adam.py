@@ -228,9 +228,13 @@ class ScheduleFreeAdamW(Moments):
             warmed = min(step.number, self.warmup_steps)
             rate = rate * (number_like(warmed, weight) / self.warmup_steps)  # (1)
         v += (np.square(gradient) - v) * (1 - beta_2)  # (2)
-        x = (weight - (1 - beta_1) * z) / beta_1  # (3)
+        x = self.recovered(weight, z, beta_1)
         v_hat = v / share_of_mean(self.beta_2, step.number, weight)
         z -= rate * gradient / (root(v_hat) + self.epsilon)  # (4)
         part = 1 / number_like(step.number, weight)
         x = (1 - part) * x + part * z  # (5)
         weight[...] = (1 - beta_1) * z + beta_1 * x  # (6)
+
+    def recovered(self, y: Array, z: Array, beta_1: Array) -> Array:
+        """x from y and z, (3)."""
+        return (y - (1 - beta_1) * z) / beta_1  # (3)

@@ -167,13 +167,17 @@ class Descent(Optimizer):
     def clipped(self, gradients: Sequence[Array]) -> Sequence[Array]:
         """The gradients after (3), (4) or (5)."""
         if self.clipnorm is not None:
-            return [g * shrinking([g], self.clipnorm) for g in gradients]  # (3)
+            return [g * self.shrinking([g], self.clipnorm) for g in gradients]  # (3)
         if self.global_clipnorm is not None:
-            factor = shrinking(gradients, self.global_clipnorm)
+            factor = self.shrinking(gradients, self.global_clipnorm)
             return [g * factor for g in gradients]  # (4)
         if self.clipvalue is not None:
             return [np.clip(g, -self.clipvalue, self.clipvalue) for g in gradients]  # (5)
         return gradients
+
+    def shrinking(self, gradients: Sequence[Array], limit: float) -> Array:
+        """limit / max(‖g‖, limit), in (3) and (4)."""
+        return shrinking(gradients, limit)
 
     def decay(self, weight: Array, rate: Any, name: str = "") -> None:
         """The weight decay of one weight."""

@@ -79,10 +79,9 @@ class Ftrl(Descent):
         z += shrunk - (power - np.power(n, p)) / eta * weight  # (2), (3)
         n[...] = total  # (3)
         quadratic = power / eta + (self.beta / eta + self.l2_regularization_strength)  # (4)
-        weight[...] = self.solved(z, quadratic)  # (5)
-
-    def solved(self, z: Array, quadratic: Array) -> Array:
-        """The weight that minimises, (5)."""
         threshold = self.l1_regularization_strength
-        divisor = np.where(quadratic > 0, quadratic, np.ones_like(quadratic))
-        return (np.clip(z, -threshold, threshold) - z) / divisor
+        weight[...] = (np.clip(z, -threshold, threshold) - z) / self.divisor(quadratic)  # (5)
+
+    def divisor(self, quadratic: Array) -> Array:
+        """q, or any number where it is 0."""
+        return np.where(quadratic > 0, quadratic, np.ones_like(quadratic))

@@ -148,7 +148,11 @@ class Muon(Descent):
 
     def normalised(self, x: Array) -> Array:
         """x with singular values of at most 1, (2)."""
-        return x / (norm(x) + 1e-7)
+        return x / (self.length(x) + 1e-7)
+
+    def length(self, x: Array) -> Array:
+        """‖x‖."""
+        return norm(x)
 
     def iterated(self, x: Array) -> Array:
         """One Newton-Schulz iteration, (3)."""
