@@ -6,6 +6,7 @@ Keras is asked for its public members when this runs, so that a release with a n
 from __future__ import annotations
 
 import inspect
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -17,12 +18,17 @@ from agreement.cases import Kind
 from agreement.contracts import breaches, known_breach, own_draw, reference_draw
 from agreement.function_cases import build_function_case, subjects
 from agreement.function_check import check_function
+from agreement.trajectory import check_schedule, check_trajectory
+from agreement.trajectory_cases import draw_trajectory
 from agreement.verdicts import TensorVerdict, Verdict
 from manual_backprop.activations import ACTIVATIONS
 from manual_backprop.catalogue import Catalogued
 from manual_backprop.initializers import INITIALIZERS
 from manual_backprop.losses import LOSSES
+from manual_backprop.optimizers import OPTIMIZERS
+from manual_backprop.optimizers.schedules import SCHEDULES
 from manual_backprop.regularizers import REGULARIZERS
+from reference.modes import MODES
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -74,8 +80,8 @@ class Row:
         self.checks += 1
         for v in verdicts:
             if v.verdict is Verdict.KNOWN:
-                finding = v.note.partition(":")[0].removeprefix("finding ")
-                self.findings = sorted({*self.findings, int(finding)})
+                numbers = map(int, re.findall(r"finding (\d+)", v.note))
+                self.findings = sorted({*self.findings, *numbers})
                 continue
             self.worst = max(self.worst, v.ratio)
             if v.verdict is Verdict.DISAGREE and self.status != "disagrees":
@@ -125,11 +131,51 @@ def verify_initializer(
         row.status = "verified"
 
 
+def verify_optimizer(kind: type[Catalogued], row: Row, against: Sequence[str], cases: int) -> None:
+    """Judge every step of short trajectories, every variant on smooth and mixed gradients.
+
+    Tracing a step costs far more than running it, so one trajectory of each is in graph mode.
+    """
+    floors: list[float] = []
+    for arguments in kind.variants:
+        optimizer: Any = kind(**arguments)
+        for dtype in DTYPES:
+            for numbers in ("smooth", "mixed", "zeros"):
+                smooth = numbers == "smooth" and dtype == "float32"
+                modes = [
+                    name
+                    for name in against
+                    if not MODES[name].compiled or (smooth and not MODES[name].xla)
+                ]
+                weights, gradients = draw_trajectory(numbers, dtype, steps=2 + cases)
+                report = check_trajectory(
+                    optimizer, weights, gradients, against=modes, end_to_end=False
+                )
+                row.add(report.verdicts, smooth, floors)
+    if floors:
+        row.floor = float(np.median(floors))
+    if row.status == "not verified":
+        row.status = "verified"
+
+
+def verify_schedule(kind: type[Catalogued], row: Row, against: Sequence[str], cases: int) -> None:
+    """Judge the learning rates of the first iterations, every variant."""
+    modes = [name for name in against if not MODES[name].xla]
+    for arguments in kind.variants:
+        schedule: Any = kind(**arguments)
+        for dtype in DTYPES:
+            row.add(check_schedule(schedule, range(40), dtype, modes).verdicts, False, [])
+    if row.status == "not verified":
+        row.status = "verified"
+
+
 # Ours by family of Keras, and how each is verified.
 FAMILIES: dict[str, tuple[dict[str, Any], Verify]] = {
     "activations": (ACTIVATIONS, verify_function),
     "losses": (LOSSES, verify_function),
     "initializers": (INITIALIZERS, verify_initializer),
+    "optimizers": (OPTIMIZERS, verify_optimizer),
+    "schedules": (SCHEDULES, verify_schedule),
     "regularizers": (REGULARIZERS, verify_function),
 }
 
