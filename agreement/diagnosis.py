@@ -6,6 +6,7 @@ are known, so a candidate explanation predicts every number of the wrong result.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -330,7 +331,7 @@ def explain_update(
 def _best(evidence: Evidence, bound: Array, candidates: Iterable[Candidate]) -> Explanation | None:
     """The candidate that fits best within the bound, with all that predict the same numbers."""
     fitting = []
-    for name, sentence, candidate in candidates:
+    for name, sentence, candidate in _while_shapes_fit(candidates):
         residual = _residual(evidence.given, candidate, bound)
         if residual <= 1 and _residual(evidence.right, candidate, bound) > SAME:
             fitting.append((residual, name, sentence, candidate))
@@ -342,6 +343,12 @@ def _best(evidence: Evidence, bound: Array, candidates: Iterable[Candidate]) -> 
     _, name, sentence, _ = equals[0]
     others = {other: text for _, other, text, _ in equals[1:] if other != name}
     return Explanation(name, " — or ".join([sentence, *others.values()]), residual, (*others,))
+
+
+def _while_shapes_fit(candidates: Iterable[Candidate]) -> Iterator[Candidate]:
+    """Candidates up to the first that cannot be computed: outputs may be fewer than units."""
+    with contextlib.suppress(ValueError):
+        yield from candidates
 
 
 def _own_gradient(

@@ -272,7 +272,7 @@ def test_a_bad_option_is_named(argument: str, value: object, kind: type[Exceptio
     [
         ("activation", "rleu", "relu"),
         ("bias_initializer", "zero", "zeros"),
-        ("kernel_initializer", "unifrom", "uniform"),
+        ("kernel_initializer", "unit_unifrom", "unit_uniform"),
         ("optimizer", "sdg", "sgd"),
         ("path", "fuse", "fused"),
         ("verbose", "line", "lines"),

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import reference
-from agreement.cases import units_for, usual_activations
+from agreement.cases import NETWORK_LOSSES, units_for, usual_activations
 from agreement.checking import check_training_step, manual_trace
 from manual_backprop import (
     Activation,
@@ -116,7 +116,7 @@ def test_one_traced_function_serves_every_shape() -> None:
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("loss_name", sorted(LOSSES))
+@pytest.mark.parametrize("loss_name", sorted(NETWORK_LOSSES))
 def test_a_training_step_agrees_with_keras_optimizers_sgd(loss_name: str, dtype: str) -> None:
     """Weights after forward, backward and update lie within their bounds in every mode."""
     model, loss = make_model(dtype=dtype), LOSSES[loss_name]()

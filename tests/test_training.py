@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from agreement.bounded import bounded_as
+from agreement.cases import NETWORK_LOSSES
 from agreement.checking import check_training_step
 from manual_backprop import (
-    LOSSES,
     SGD,
     BatchGenerator,
     NaiveDense,
@@ -105,7 +105,7 @@ def test_a_learning_rate_is_any_positive_real_number(rate: float) -> None:
     assert np.array_equal(weight, np.full(2, 1 - float(rate), np.float32))
 
 
-@pytest.mark.parametrize("loss", sorted(LOSSES))
+@pytest.mark.parametrize("loss", sorted(NETWORK_LOSSES))
 def test_one_step_is_forward_gradients_and_update(loss: str) -> None:
     """one_training_step returns the loss before the step and leaves the updated weights."""
     model, twin, images = make_model(), make_model(), make_images()
@@ -121,7 +121,7 @@ def test_one_step_is_forward_gradients_and_update(loss: str) -> None:
     assert type(value) is float
 
 
-@pytest.mark.parametrize("loss", sorted(LOSSES))
+@pytest.mark.parametrize("loss", sorted(NETWORK_LOSSES))
 def test_keras_agrees_on_a_whole_training_step(loss: str) -> None:
     """The tape twin with keras.optimizers.SGD ends within the bounds of the weights."""
     report = check_training_step(make_model(), make_images(), LABELS, loss=loss, against=["keras"])

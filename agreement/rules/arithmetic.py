@@ -21,15 +21,22 @@ def subtract(a: Operand, b: Operand) -> Moved:
 
 
 def multiply(a: Operand, b: Operand) -> Moved:
-    """e = |v_a| e_b + e_a (|v_b| + e_b)."""
+    """e = |v_a| e_b + e_a (|v_b| + e_b).
+
+    A product that is too small for the centre is not 0: another factor may follow.
+    """
     value = a.value * b.value
     if a.exact and b.exact:
-        return value, np.zeros(np.shape(value))
-    if b.exact:
-        return value, a.error * np.abs(b.value)
-    if a.exact:
-        return value, np.abs(a.value) * b.error
-    return value, np.abs(a.value) * b.error + a.error * (np.abs(b.value) + b.error)
+        error = np.zeros(np.shape(value))
+    elif b.exact:
+        error = a.error * np.abs(b.value)
+    elif a.exact:
+        error = np.abs(a.value) * b.error
+    else:
+        error = np.abs(a.value) * b.error + a.error * (np.abs(b.value) + b.error)
+    if np.count_nonzero(value) < np.size(value):
+        error = error + TINIEST * ((value == 0) & (a.value != 0) & (b.value != 0))
+    return value, error
 
 
 def divide(a: Operand, b: Operand) -> Moved:
@@ -73,7 +80,9 @@ def power(a: Operand, b: Operand) -> Moved:
         ends = (np.where(positive_base, a.value + side * a.error, 1.0) for side in (-1, 1))
         steepest = np.maximum(*(np.abs(np.log(x)) for x in ends)) * (1 + OUTWARDS)
         moved = np.expm1(steepest * b.error)
-        error = error + np.where(b.error == 0, 0.0, (magnitude + error) * moved)
+        # A power that is too small for the centre is not 0 at every exponent.
+        reached = np.maximum(magnitude, TINIEST * (a.value != 0))
+        error = error + np.where(b.error == 0, 0.0, (reached + error) * moved)
     return value, np.where(usable, error + rounding, np.inf)
 
 

@@ -175,7 +175,7 @@ def test_powers_move_by_their_slope(exponent: float, width: float, factor: float
 
 
 def test_powers_have_a_bound_where_the_base_is_positive_or_the_exponent_whole() -> None:
-    """Whole exponents from 0 on: every base; positive ones: bases from 0; inexact: positive ones."""
+    """Whole exponents take every base, positive ones bases from 0, inexact ones positive bases."""
     rule = rules.UFUNCS[np.power].rule
 
     def bounded_at(value: float, error: float, exponent: float) -> bool:
@@ -258,7 +258,7 @@ def test_a_quotient_has_a_bound_while_its_divisor_cannot_be_0() -> None:
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("name", ["add", "subtract", "multiply", "divide", "square", "sqrt"])
 def test_one_operation_on_exact_numbers_rounds_once(name: str, dtype: str) -> None:
-    """The bound is the allowance times the roundoff of the result, to a hundredth."""
+    """The bound is the allowance times the roundoff of the result, to a hundredth, or exact."""
     function, _, count = functions()[name]
     precision = precision_of(dtype)
     a = np.random.default_rng(0).uniform(1, 2, 50).astype(dtype)
@@ -268,4 +268,6 @@ def test_one_operation_on_exact_numbers_rounds_once(name: str, dtype: str) -> No
     wanted = (
         allowance(rounded, precision.dtype).relative * precision.roundoff * np.abs(result.value)
     )
-    np.testing.assert_allclose(result.error, wanted, rtol=1e-2)
+    rounded = result.error > 0  # a sum that the precision can hold is exact
+    np.testing.assert_allclose(result.error[rounded], wanted[rounded], rtol=1e-2)
+    assert rounded.any() or name == "subtract"  # neighbours within a factor of 2: Sterbenz
