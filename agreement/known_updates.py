@@ -131,7 +131,7 @@ def _with(optimizer: Any, **attributes: Any) -> Any:
 
 KNOWN_UPDATES: tuple[KnownUpdate, ...] = (
     KnownUpdate(
-        21,
+        81,
         "0.96 is rounded to float32 in each weight's own step, also for float64 weights",
         Nadam,
         lambda optimizer, dtype: dtype == "float64",
@@ -140,7 +140,7 @@ KNOWN_UPDATES: tuple[KnownUpdate, ...] = (
         dtypes=("float64",),
     ),
     KnownUpdate(
-        22,
+        82,
         "x is recovered from y with the z of after its step, not of before",
         ScheduleFreeAdamW,
         lambda optimizer, dtype: True,
@@ -148,7 +148,7 @@ KNOWN_UPDATES: tuple[KnownUpdate, ...] = (
         ScheduleFreeAdamW,
     ),
     KnownUpdate(
-        29,
+        89,
         "z starts from 0, not from the weight, where a compiled model builds the optimizer",
         ScheduleFreeAdamW,
         lambda optimizer, dtype: True,
@@ -157,7 +157,7 @@ KNOWN_UPDATES: tuple[KnownUpdate, ...] = (
         in_compiled_model=True,
     ),
     KnownUpdate(
-        23,
+        83,
         "l2_regularization_strength counts twice",
         Ftrl,
         lambda optimizer, dtype: optimizer.l2_regularization_strength > 0,
@@ -165,7 +165,7 @@ KNOWN_UPDATES: tuple[KnownUpdate, ...] = (
         lambda: Ftrl(0.1, l2_regularization_strength=1.0),
     ),
     KnownUpdate(
-        24,
+        84,
         "0 / 0 where nothing has been accumulated: the weight is 0 there",
         Ftrl,
         lambda optimizer, dtype: optimizer.initial_accumulator_value == 0,
@@ -174,7 +174,7 @@ KNOWN_UPDATES: tuple[KnownUpdate, ...] = (
         scale=(1.0, 0.0),
     ),
     KnownUpdate(
-        25,
+        85,
         "the learning rate is min(η, 1/√t) without relative_step and with schedules as well",
         Adafactor,
         lambda optimizer, dtype: (
@@ -184,7 +184,7 @@ KNOWN_UPDATES: tuple[KnownUpdate, ...] = (
         lambda: Adafactor(0.5, relative_step=False),
     ),
     KnownUpdate(
-        26,
+        86,
         "the moving average takes in the weights, and overwrites them, while gradients are "
         "accumulated",
         Descent,
@@ -193,7 +193,7 @@ KNOWN_UPDATES: tuple[KnownUpdate, ...] = (
         lambda: SGD(0.1, use_ema=True, ema_momentum=0.8, gradient_accumulation_steps=3),
     ),
     KnownUpdate(
-        27,
+        87,
         "the squares of large gradients overflow: clipnorm gives 0, global_clipnorm NaN",
         Descent,
         lambda optimizer, dtype: bool(optimizer.clipnorm or optimizer.global_clipnorm),
@@ -203,7 +203,7 @@ KNOWN_UPDATES: tuple[KnownUpdate, ...] = (
         dtypes=("float32",),
     ),
     KnownUpdate(
-        27,
+        87,
         "the squares of large gradients overflow: the update is 0",
         Muon,
         lambda optimizer, dtype: True,
@@ -213,7 +213,7 @@ KNOWN_UPDATES: tuple[KnownUpdate, ...] = (
         dtypes=("float32",),
     ),
     KnownUpdate(
-        28,
+        88,
         "the squares of a small direction underflow: its norm is 0 and the ratio 1",
         Lamb,
         lambda optimizer, dtype: True,
@@ -258,7 +258,7 @@ def as_keras_computes(optimizer: Optimizer, rows: Sequence[KnownUpdate]) -> Opti
 
 
 STAIRS_ARE_LATE = (
-    "finding 30: in graph mode and under XLA n / d is n (1/d), a little less than a whole number, "
+    "finding 90: in graph mode and under XLA n / d is n (1/d), a little less than a whole number, "
     "whose floor is one too few; with restarts the logarithm's rounding does that in eager mode too"
 )
 
