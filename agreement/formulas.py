@@ -98,6 +98,12 @@ def _gelu_slope(x: Array, arguments: Mapping[str, Any]) -> Array:
     return np.where(np.abs(x) < GELU_SATURATED, 10 + 14 * np.abs(x) * slope, GELU_LOST)
 
 
+def _gelu_flushed(x: Array, arguments: Mapping[str, Any]) -> Array:
+    if not arguments["approximate"]:
+        return np.full_like(x, 6.0)
+    return 6 + 3 * np.square(np.minimum(np.abs(x), GELU_SATURATED))
+
+
 def _sparsemax_value(x: Array, arguments: Mapping[str, Any]) -> Array:
     axis = arguments["axis"]
     size = np.abs(x).max(axis=axis, keepdims=True) + 1
@@ -109,8 +115,10 @@ def _sparsemax_value(x: Array, arguments: Mapping[str, Any]) -> Array:
 FORMULAS: dict[str, Formula] = {
     "celu": Formula(
         why="""The tape multiplies by α, then by e^(x/α), then divides by α: three roundings more
-        than e^(x/α), the last of which may be a product with 1/α, 3 u.""",
+        than e^(x/α), the last of which may be a product with 1/α, 3 u. Where either product is
+        flushed, 1/α times that is lost.""",
         slope=_below_0(lambda x, arguments: 6 * np.exp(x / arguments["alpha"])),
+        flushed=lambda x, arguments: np.full_like(x, 2 / abs(arguments["alpha"])),
     ),
     "elu": Formula(
         why="""Eager mode computes α (eˣ − 1) from a rounded eˣ, 8 u eˣ, and rounds the difference,
@@ -121,9 +129,12 @@ FORMULAS: dict[str, Formula] = {
     "gelu": Formula(
         why="""The approximation is x (1 + tanh a) / 2: tanh errs by 9 to 12 u, the sum by u, and a
         by the 5 u of x³, which tanh passes on as 5 u a (1 − tanh² a) < 3 u; times |x| / 2, rounded
-        up. The slope adds x (1 − tanh² a) a′ / 2, where 1 − tanh² a errs by 26 u.""",
+        up. The slope adds x (1 − tanh² a) a′ / 2, where 1 − tanh² a errs by 26 u. Of either form
+        the tape adds products, up to six of which may be flushed; in the approximation one of them
+        is multiplied by 3 x² afterwards.""",
         value=_gelu_value,
         slope=_gelu_slope,
+        flushed=_gelu_flushed,
     ),
     "log_cosh": Formula(
         why="""For x < 0 it is x + softplus(−2x), and softplus, nearly 2|x|, errs by 12 u of that.
@@ -133,8 +144,9 @@ FORMULAS: dict[str, Formula] = {
     ),
     "mish": Formula(
         why="""With w = tanh s the tape has x (1 − w²) s′, where 1 − w² errs by 24 u w² and twice
-        by u.""",
+        by u. It adds two products, and those that lead to them may be flushed.""",
         slope=_mish_slope,
+        flushed=_constant(4.0),
     ),
     "selu": Formula(
         why="As elu, with λα = 1.7581 for α.",
@@ -156,8 +168,9 @@ FORMULAS: dict[str, Formula] = {
     ),
     "tanh_shrink": Formula(
         why="""The slope is 1 − (1 − tanh²) from two paths of the tape: three roundings of numbers
-        up to 1.""",
+        up to 1. One of the paths may be flushed.""",
         slope=_constant(4.0),
+        flushed=_constant(1.0),
     ),
     "squareplus": Formula(
         why="""(x + r) / 2 with r = √(x² + b), which cancels for x < 0. Roundings of the square, of

@@ -6,9 +6,18 @@ from typing import Any
 
 import numpy as np
 
-from agreement.known_row import KnownDisagreement, everywhere
-from manual_backprop.activations import Celu, Gelu, Glu, Mish, Selu, Sparsemax
+from agreement.known_pieces import RANGES
+from agreement.known_row import EVERY_MODE, KnownDisagreement, Where, everywhere
+from manual_backprop.activations import Celu, Elu, Gelu, Glu, Mish, Selu, Sparsemax
 from manual_backprop.typing import Array
+
+# Half the distance of 1 from the next number: an exponential that is closer to 1 may be 1.
+HALF_AN_ULP = {
+    "bfloat16": 2.0**-8,
+    "float16": 2.0**-11,
+    "float32": 2.0**-24,
+    "float64": 2.0**-53,
+}
 
 
 def beside_0(subject: Any, inputs: Array, other: Array) -> Array:
@@ -16,25 +25,34 @@ def beside_0(subject: Any, inputs: Array, other: Array) -> Array:
     return np.abs(inputs) < np.finfo(inputs.dtype).smallest_normal
 
 
-def just_below_0(subject: Any, inputs: Array, other: Array) -> Array:
+def just_below_0(ulp: float) -> Where:
     """Where eˣ rounds to 1 although x is negative."""
-    return (inputs < 0) & (inputs > -np.finfo(inputs.dtype).eps / 2)
+    return lambda subject, inputs, other: (inputs < 0) & (inputs > -ulp)
 
 
-def square_overflows(subject: Any, inputs: Array, other: Array) -> Array:
+def square_overflows(largest: float) -> Where:
     """Where x² overflows, in the approximation of gelu."""
-    end = np.sqrt(np.finfo(inputs.dtype).max)
-    return (np.abs(inputs) > end * 0.999) & subject.approximate
+
+    def where(subject: Any, inputs: Array, other: Array) -> Array:
+        return (np.abs(inputs) > np.sqrt(largest)) & subject.approximate
+
+    return where
 
 
-def product_overflows(subject: Any, inputs: Array, other: Array) -> Array:
-    """Where the upstream gradient times the input overflows."""
-    end = float(np.finfo(inputs.dtype).max)
-    if other.shape != inputs.shape:  # glu: g times the first half, in the second half's gradient
-        first = np.split(np.asarray(inputs, float), 2, subject.axis)[0]
-        grows = np.abs(first) > end * 0.999 / np.abs(other)
-        return np.concatenate([np.zeros_like(grows), grows], subject.axis)
-    return np.abs(inputs) > end * 0.999 / np.abs(other)
+def product_overflows(largest: float) -> Where:
+    """Where the upstream gradient overflows when it is multiplied by α, by 2 or by the input."""
+
+    def where(subject: Any, inputs: Array, other: Array) -> Array:
+        room = largest / np.abs(np.asarray(other, float))
+        if isinstance(subject, Elu | Celu):
+            return abs(subject.alpha) > room
+        if isinstance(subject, Glu):  # g times the first half, in the second half's gradient
+            first = np.split(np.asarray(inputs, float), 2, subject.axis)[0]
+            grows = np.abs(first) > room
+            return np.concatenate([np.zeros_like(grows), grows], subject.axis)
+        return np.maximum(np.abs(np.asarray(inputs, float)), 2) > room
+
+    return where
 
 
 def support_is_larger(subject: Any, inputs: Array, other: Array) -> Array:
@@ -57,13 +75,17 @@ SMOOTH_ACTIVATIONS: tuple[KnownDisagreement, ...] = (
         beside_0,
         (Celu(), [[0.0, -0.0]], [[1.0, 0.5]]),
     ),
-    KnownDisagreement(
-        21,
-        "selu",
-        "below 0, where eˣ rounds to 1, the gradient is that of the piece above 0",
-        just_below_0,
-        (Selu(), [[-1e-17, -1e-30]], [[1.0, 0.5]]),
-        modes=("keras", "keras-graph"),
+    *(
+        KnownDisagreement(
+            21,
+            "selu",
+            "below 0, where eˣ rounds to 1, the gradient is that of the piece above 0",
+            just_below_0(ulp),
+            (Selu(), [[-ulp / 4, -ulp / 8]], [[1.0, 0.5]]),
+            modes=("keras", "keras-graph"),
+            dtypes=(dtype,),
+        )
+        for dtype, ulp in HALF_AN_ULP.items()
     ),
     KnownDisagreement(
         22,
@@ -82,25 +104,36 @@ SMOOTH_ACTIVATIONS: tuple[KnownDisagreement, ...] = (
         tensors=("output", "grad_inputs"),
         dtypes=("float64",),
     ),
-    KnownDisagreement(
-        24,
-        "gelu",
-        f"the gradient of the approximation {NAN}, x²",
-        square_overflows,
-        (Gelu(approximate=True), [[1e20, -1e30]], [[1.0, 0.5]]),
-        dtypes=("float32",),
+    *(
+        KnownDisagreement(
+            24,
+            "gelu",
+            f"the gradient of the approximation {NAN}, x²",
+            square_overflows(largest),
+            (Gelu(approximate=True), [[large, -large]], [[1.0, 0.5]]),
+            dtypes=(dtype,),
+        )
+        for dtype, largest, large in RANGES
+        if dtype != "float64"  # where no digit is right, finding 23
     ),
     *(
         KnownDisagreement(
             25,
             subject.name,
-            f"the gradient {NAN}, the upstream gradient times the input",
-            product_overflows,
-            (subject, [inputs], [[4.0]]),
+            f"the gradient {NAN}, the upstream gradient times α, 2 or the input",
+            product_overflows(largest),
+            (subject, inputs, [[upstream]]),
+            modes=modes,
             dtypes=(dtype,),
         )
-        for dtype, huge in (("float32", 3e38), ("float64", 1.7e308))
-        for subject, inputs in ((Gelu(), [-huge]), (Glu(), [huge, -800.0]), (Mish(), [-huge]))
+        for dtype, largest, _ in RANGES
+        for subject, inputs, upstream, modes in (
+            (Gelu(), [[-largest]], 4.0, EVERY_MODE),
+            (Mish(), [[-largest]], 4.0, EVERY_MODE),
+            (Glu(), [[largest, -5.0]], 4.0, EVERY_MODE),
+            (Elu(alpha=2.0), [[-1e3]], 0.9 * largest, EVERY_MODE),
+            (Celu(alpha=2.0), [[-1e3]], 0.9 * largest, ("keras", "keras-xla")),
+        )
     ),
     KnownDisagreement(
         26,
