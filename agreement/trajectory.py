@@ -76,9 +76,9 @@ def check_trajectory(
     # Imported here: what needs no framework must not load one.
     import reference
 
-    arrays = list(weights.values())
+    arrays = [np.array(weight) for weight in weights.values()]  # a scalar has no place to update
     state = copy.deepcopy(start or optimizer.initial_state(arrays, list(weights)))
-    begin = Snapshot([w.copy() for w in arrays], state)
+    begin = Snapshot(arrays, state)
     snapshots = {MANUAL: run_manual(optimizer, begin, gradients)}
     for name in against:
         snapshots[name] = reference.run_optimizer(optimizer, begin, gradients, MODES[name])

@@ -152,14 +152,18 @@ class OptimizerTwin:
 def read(twin: Any, variables: Sequence[Any], like: State) -> Snapshot:
     """What a Keras optimizer and its variables hold, as copies, in the form of a manual state."""
     slots = [
-        {name: np.array(_slot(twin, variables, name, index)) for name in slots}
+        {name: _numbers(_slot(twin, variables, name, index)) for name in slots}
         for index, slots in enumerate(like.slots)
     ]
-    shared = {name: np.array(SHARED[name](twin)) for name in like.shared}
+    shared = {name: _numbers(SHARED[name](twin)) for name in like.shared}
     counts = {name: int(SHARED[name](twin)) for name in like.counts}
     iterations = int(_innermost(twin)._iterations)
     state = State(slots, shared, like.names, like.shapes, iterations, counts)
-    return Snapshot([np.array(v) for v in variables], state)
+    return Snapshot([_numbers(v) for v in variables], state)
+
+
+def _numbers(variable: Any) -> Array:
+    return np.array(variable.numpy())
 
 
 def _innermost(twin: Any) -> Any:

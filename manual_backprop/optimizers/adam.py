@@ -99,7 +99,14 @@ class AdamW(Adam):
     name: ClassVar[str] = "adamw"
     variants: ClassVar[tuple[dict[str, Any], ...]] = (
         {},
-        {"learning_rate": 0.05, "weight_decay": 0.1, "beta_2": 0.9, "amsgrad": True},
+        {
+            "learning_rate": 0.05,
+            "weight_decay": 0.1,
+            "beta_1": 0.8,
+            "beta_2": 0.9,
+            "epsilon": 1e-3,
+            "amsgrad": True,
+        },
     )
 
     weight_decay: Any = 0.004
