@@ -105,16 +105,14 @@ class _Directions:
 
 
 def _where_same(one: Array, other: Array) -> Array:
-    """The first where the two differ by rounding at most, NaN elsewhere.
+    """The first where the two differ by a rounding of their own size at most, NaN elsewhere.
 
-    Rounding is a share of the number itself, or a far smaller one of the largest beside it on
-    which both agree, from which it may be left over by cancellation.
+    A difference that is small only beside other elements may be what cancellation left over, or
+    a convention that meets a small cotangent: which of them, the numbers do not tell.
     """
-    eps = float(np.finfo(np.float64).eps)
     with np.errstate(all="ignore"):
         size = np.abs(one) + np.abs(other)
-        agreed = np.minimum(np.abs(one), np.abs(other)).max()
-        same = np.abs(one - other) <= np.maximum(np.sqrt(eps) * size, 64 * eps * agreed)
+        same = np.abs(one - other) <= np.sqrt(np.finfo(np.float64).eps) * size
     return np.where(same, one, np.nan)
 
 

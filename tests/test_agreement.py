@@ -38,10 +38,6 @@ def test_eager_mode_raises_no_false_alarm(dtype: str, data: st.DataObject) -> No
     assert not report.any_disagreement, report.conclusion()
 
 
-@pytest.mark.xfail(
-    reason="open: a sample that circle leaves out is NaN in Keras where its distances overflow",
-    strict=False,
-)
 @pytest.mark.parametrize("dtype", DTYPES)
 @given(data=st.data())
 def test_graph_mode_raises_no_false_alarm(dtype: str, data: st.DataObject) -> None:

@@ -94,7 +94,7 @@ class MeanSquaredLogarithmicError(Loss):
     With r for the difference of the logarithms:
 
     (1) ∂/∂(log …) = g_n 2 r_ni / C
-    (2) ∂/∂p_ni = (1) / (1 + p_ni) where p_ni ≥ ε, else 0; at equality the gradient passes
+    (2) ∂/∂p_ni = (1) · 1/(1 + p_ni) where p_ni ≥ ε, else 0; at equality the gradient passes
     """
 
     name: ClassVar[str] = "mean_squared_logarithmic_error"
@@ -114,7 +114,8 @@ class MeanSquaredLogarithmicError(Loss):
         difference = _difference_of_logarithms(predictions, targets)
         grad_log = 2 * difference / predictions.shape[-1] * grad_values[..., None]  # (1)
         inside = predictions >= EPSILON
-        return grad_log / (1 + np.maximum(predictions, EPSILON)) * inside  # (2)
+        # As a product, because a library's log has 1/x for its derivative, which may underflow.
+        return grad_log * (1 / (1 + np.maximum(predictions, EPSILON))) * inside  # (2)
 
 
 def _difference_of_logarithms(predictions: Array, targets: Array) -> Array:

@@ -40,9 +40,6 @@ def test_each_operation_contains_every_evaluation(name: str, dtype: str, seed: i
     assert not violation([name], dtype, seed)
 
 
-@pytest.mark.xfail(
-    reason="open: prefixes of a cumulative product that underflow in float64 only", strict=False
-)
 @pytest.mark.parametrize("dtype", [*DTYPES, *HALVES])
 @given(names=PROGRAMS, shape=SHAPES, first_seed=seeds())
 def test_random_programs_contain_every_evaluation(

@@ -33,7 +33,6 @@ def test_every_fault_has_a_right_name() -> None:
     assert sorted(RIGHT_NAMES) == sorted(FAULTS)
 
 
-@pytest.mark.xfail(reason="open: figures of the catalogue's new faults", strict=False)
 def test_faults_are_detected_located_and_named() -> None:
     """Over the catalogue: every detection at its place, 95 % named right in the first place."""
     faults = [fault_power(fault, 2, SEED) for name, fault in FAULTS.items() if name != RARE]
