@@ -169,7 +169,8 @@ def _prod(
             after = np.concatenate([ones, m[..., :0:-1]], axis=-1).cumprod(axis=-1)[..., ::-1]
             error = (before * x.error * after).sum(axis=-1)  # (1)
         lowest = np.clip(magnitude - x.error, 0, 1).prod(axis=-1)
-        lost = np.where((lowest >= precision.smallest_relative) | (product == 0), 0.0, highest)
+        unharmed = (lowest >= precision.smallest_relative) | (m == 0).any(axis=-1)
+        lost = np.where(unharmed, 0.0, highest)
         lost = lost * (roundings * precision.smallest_relative)  # (3)
         error = (error + precision.gamma(roundings) * product + lost) * SLACK
         return x.value.prod(axis=-1), error, np.maximum(highest, product + error)  # (2)
