@@ -6,7 +6,6 @@ are known, so a candidate explanation predicts every number of the wrong result.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +22,7 @@ from agreement.explanations import (
     rearrangements,
 )
 from agreement.opinion import dual_local_trace, dual_trace
+from agreement.precision import precision_of
 from agreement.verdicts import DUAL, MANUAL, TensorVerdict, Verdict, View, judge_trace
 from manual_backprop import NaiveSequential, activations
 from manual_backprop.activations import ACTIVATIONS
@@ -35,6 +35,8 @@ WEIGHTS = ("grad_W", "grad_b")
 # Two predictions are the same where they differ by less than this share of the bound.
 SAME = 1e-3
 HALF_ROUNDOFF = float(np.finfo(np.float16).eps)
+# A wrong formula makes about as many roundings as a right one, of numbers of its own size.
+ROUNDINGS = 8
 
 
 @dataclass(frozen=True)
@@ -186,7 +188,7 @@ class Diagnostician:
         if v.witness != MANUAL and _residual(evidence.given, evidence.right, bound) <= SAME:
             sentence = f"the manual formula gives what this library's does: {v.witness} differs"
             return Explanation("witness-differs", sentence, 0.0)
-        best = _best(evidence, bound, self._candidates(v, evidence))
+        best = _best(evidence, bound, self._candidates(v, evidence), self._roundoff)
         own_run = v.witness == MANUAL and not self.from_elsewhere
         return best or _by_pattern(evidence, bound, own_run=own_run, tensor=v.tensor)
 
@@ -220,6 +222,10 @@ class Diagnostician:
             if str(name) != v.name and name.tensor not in ("inputs", "grad_output"):
                 sentence = f"holds the numbers of {name}: overwritten in place?"
                 yield "overwritten", sentence, np.asarray(array, np.float64)
+
+    @property
+    def _roundoff(self) -> float:
+        return precision_of(self.model.dtype).roundoff
 
     @property
     def _fused(self) -> bool:
@@ -319,20 +325,33 @@ class Diagnostician:
 
 
 def explain_update(
-    given: Array, right: Array, bound: Array, learning_rate: float
+    given: Array, right: Array, bound: Array, learning_rate: float, roundoff: float
 ) -> Explanation | None:
     """Why the change that an optimizer made to a weight differs from the right one."""
     evidence = Evidence(given, right, learning_rate=learning_rate)
+    candidates = [*rearrangements(evidence), *factors(evidence)]
     with np.errstate(all="ignore"):
-        found = _best(evidence, bound, [*rearrangements(evidence), *factors(evidence)])
+        found = _best(evidence, bound, candidates, roundoff)
     return found or _by_pattern(evidence, bound, own_run=False)
 
 
-def _best(evidence: Evidence, bound: Array, candidates: Iterable[Candidate]) -> Explanation | None:
-    """The candidate that fits best within the bound, with all that predict the same numbers."""
+def _best(
+    evidence: Evidence, bound: Array, candidates: Iterable[Candidate], roundoff: float
+) -> Explanation | None:
+    """The candidate that fits best within the bound, with all that predict the same numbers.
+
+    Where a candidate is larger than the right result, so are the errors of what it is made of,
+    and its own roundings.
+    """
     fitting = []
-    for name, sentence, candidate in _while_shapes_fit(candidates):
-        residual = _residual(evidence.given, candidate, bound)
+    for name, sentence, candidate in candidates:
+        if np.shape(candidate) != evidence.given.shape:
+            continue
+        magnitude = np.abs(candidate)
+        with np.errstate(all="ignore"):
+            larger = np.fmax(magnitude / np.abs(evidence.right), 1.0)
+            allowed = np.fmax(bound * larger, ROUNDINGS * roundoff * magnitude)
+        residual = _residual(evidence.given, candidate, allowed)
         if residual <= 1 and _residual(evidence.right, candidate, bound) > SAME:
             fitting.append((residual, name, sentence, candidate))
     if not fitting:
@@ -343,12 +362,6 @@ def _best(evidence: Evidence, bound: Array, candidates: Iterable[Candidate]) -> 
     _, name, sentence, _ = equals[0]
     others = {other: text for _, other, text, _ in equals[1:] if other != name}
     return Explanation(name, " — or ".join([sentence, *others.values()]), residual, (*others,))
-
-
-def _while_shapes_fit(candidates: Iterable[Candidate]) -> Iterator[Candidate]:
-    """Candidates up to the first that cannot be computed: outputs may be fewer than units."""
-    with contextlib.suppress(ValueError):
-        yield from candidates
 
 
 def _own_gradient(
@@ -409,6 +422,9 @@ def _by_pattern(
         fitted, *_ = np.linalg.lstsq(d, e.given, rcond=None)
         residual = _residual(e.given, d @ fitted, bound)
         if residual <= 1:
+            if e.W is not None and np.allclose(fitted, e.W.T, rtol=HALF_ROUNDOFF, atol=0):
+                sentence = "fits weights in half precision"
+                return Explanation("lower-precision", sentence, residual)
             sentence = "fits other weights than the current ones: a stale copy?"
             return Explanation("stale-weights", sentence, residual)
     with np.errstate(all="ignore"):

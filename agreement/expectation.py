@@ -205,7 +205,7 @@ def _loss(expected: Trace, witness: Trace, targets: Array, loss: Loss, exact: St
         last.grad_output = loss.backward(predictions, targets)
 
 
-def _where_defined(value: Any, predictions: BoundedArray) -> Any:
+def _where_defined(value: Any, predictions: Any) -> Any:
     """The loss, unbounded where a prediction is: one that counts for nothing still may be NaN.
 
     A sample that is masked or has no pairs is left out by a choice in one library and by a

@@ -58,6 +58,12 @@ class Evidence:
     learning_rate: float | None = None
 
     @property
+    def undifferentiated(self) -> Array | None:
+        """The upstream gradient, where it could be taken for that of the pre-activation."""
+        g, d = self.grad_output, self.grad_pre_activation
+        return g if g is not None and d is not None and g.shape == d.shape else None
+
+    @property
     def batch(self) -> int:
         """The number of samples."""
         rows = self.predictions if self.inputs is None else self.inputs
@@ -146,11 +152,11 @@ def weight_gradients(e: Evidence) -> Iterator[Candidate]:
     for old in e.stored:
         if old.shape == x.shape:
             yield "earlier-inputs", "uses the inputs of an earlier batch", old.T @ d
-    if e.grad_output is not None:
+    if e.undifferentiated is not None:
         yield (
             "upstream-for-local",
             "uses the gradient before the activation's derivative",
-            x.T @ e.grad_output,
+            x.T @ e.undifferentiated,
         )
     for other, z, _ in e.others:
         if other is not None and other.shape == x.shape:
@@ -171,11 +177,11 @@ def bias_gradients(e: Evidence) -> Iterator[Candidate]:
     yield "mean-for-sum", f"is the mean over the {n} samples instead of the sum", d.mean(axis=0)
     yield "first-sample", "counts the first sample only", d[0]
     yield "last-sample", "counts the last sample only", d[-1]
-    if e.grad_output is not None:
+    if e.undifferentiated is not None:
         yield (
             "upstream-for-local",
             "sums the gradient before the activation's derivative",
-            e.grad_output.sum(axis=0),
+            e.undifferentiated.sum(axis=0),
         )
     if d.shape[0] == d.shape[1]:
         yield "wrong-axis", "sums over the outputs instead of the samples", d.sum(axis=1)
@@ -190,11 +196,11 @@ def input_gradients(e: Evidence) -> Iterator[Candidate]:
     if W.shape[0] == W.shape[1]:
         yield "transposed", "uses W instead of its transpose", d @ W
         yield "layer-skipped", "is the upstream gradient: the product with Wᵀ is missing", d
-    if e.grad_output is not None:
+    if e.undifferentiated is not None:
         yield (
             "upstream-for-local",
             "skips the activation's derivative",
-            e.grad_output @ W.T,
+            e.undifferentiated @ W.T,
         )
     for _, _, other in e.others:
         if other is not None and other.shape == W.shape:

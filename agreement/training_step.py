@@ -73,7 +73,8 @@ def judge_training_step(
             if v.verdict is Verdict.DISAGREE and np.shape(c.actual) == c.expected.shape:
                 # The expectation is the manual code's: what was computed is taken for right.
                 given, right = c.expected.value, np.asarray(c.actual, np.float64)
-                why = explain_update(given, right, c.expected.error, learning_rate)
+                roundoff = c.expected.precision.roundoff
+                why = explain_update(given, right, c.expected.error, learning_rate, roundoff)
                 place = f"look at {type(optimizer).__name__}.update"
                 report.diagnoses[v.name] = Diagnosis(why, "", place)
         report.verdicts += verdicts

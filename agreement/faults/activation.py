@@ -39,7 +39,7 @@ def relu_mask_from_output(grad_output: Array, inputs: Array, output: Array) -> A
     return grad_output * (output >= 0)
 
 
-@in_activation("masks", "relu")
+@in_activation("masks", "relu", at_kink=True)
 def relu_mask_at_least_zero(grad_output: Array, inputs: Array, output: Array) -> Array:
     """You wrote ≥ for >, so that the gradient passes at exactly 0, where Keras blocks it."""
     return grad_output * (inputs >= 0)

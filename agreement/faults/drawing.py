@@ -19,6 +19,7 @@ from agreement.cases import (
 )
 from agreement.faults.fault import Fault
 from agreement.faults.planting import Planted, plant
+from manual_backprop import NaiveDense, NaiveSequential
 from manual_backprop.activations import Activation, Celu, Elu, Relu
 
 # Every loss and path; inner layers of one size, so that partners are found.
@@ -89,6 +90,7 @@ def draw_case(fault: Fault, seed: int, index: int, dtype: str = "float32") -> Ca
     """The case number ``index`` of a seed: at least two samples, and two units in each layer.
 
     Its structure is one in which the fault has a place.
+    For a fault at a kink, one unit of each layer has a pre-activation of exactly 0.
     Half of the cases have square weights throughout, where more faults go unnoticed.
     """
     generator = np.random.default_rng([seed, index])
@@ -99,8 +101,20 @@ def draw_case(fault: Fault, seed: int, index: int, dtype: str = "float32") -> Ca
         sizes = sizes[:1] * len(sizes)
     batch = int(generator.integers(2, LARGEST_BATCH + 1))
     case = build_case(structure, tuple(sizes), batch, Kind.SMOOTH, generator, dtype)
+    if fault.at_kink:
+        _put_a_unit_at_zero(case.model, generator)
     case.index = index
     return case
+
+
+def _put_a_unit_at_zero(model: NaiveSequential, generator: np.random.Generator) -> None:
+    """As a unit is whose weights all start at 0."""
+    for layer in model.layers:
+        assert isinstance(layer, NaiveDense)
+        unit = int(generator.integers(layer.units))
+        layer.W[:, unit] = 0
+        if layer.b is not None:
+            layer.b[unit] = 0
 
 
 def cases_that_show(fault: Fault, seed: int, dtype: str = "float32") -> Iterator[Planted]:

@@ -49,6 +49,7 @@ class Fault:
         prepare: for a fault that shows after an earlier use only, makes that use of the
             planted model, given the inputs, targets and loss of the check to come.
         optimizer: for a fault in the update, the faulty optimizer of a learning rate.
+        at_kink: whether it shows at a kink only, so that smooth numbers all but never meet it.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Fault:
     plant: Plant
     prepare: Prepare | None = None
     optimizer: Callable[[float], Optimizer] | None = None
+    at_kink: bool = False
 
     def location(self, model: NaiveSequential, loss: Loss, position: int) -> TensorName:
         """Where the judge should put the fault that was planted at ``position``.

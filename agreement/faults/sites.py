@@ -118,7 +118,7 @@ def in_input_gradient(family: str, where: Where = anywhere) -> Callable[[AffineF
 
 
 def in_activation(
-    family: str, name: str, where: Where = anywhere
+    family: str, name: str, where: Where = anywhere, *, at_kink: bool = False
 ) -> Callable[[ActivationFormula], Fault]:
     """A fault in the backward of the activation with this name."""
 
@@ -133,7 +133,8 @@ def in_activation(
             return loss
 
         positions = _positions(both(with_activation(name), where))
-        return Fault(*described(formula, family), "grad_pre_activation", positions, plant)
+        named = described(formula, family)
+        return Fault(*named, "grad_pre_activation", positions, plant, at_kink=at_kink)
 
     return decorate
 
