@@ -102,16 +102,27 @@ def usual_activations() -> list[str | Activation]:
     ]
 
 
+def _of_single_samples() -> list[Activation]:
+    """Every variant that gives each sample an output."""
+    batch = np.zeros((2, 2))
+    return [
+        activation
+        for activation in every_variant(ACTIVATIONS)
+        if len(activation.forward(batch)) == len(batch)
+    ]
+
+
 @cache
 def structures(
     count: int = 48, seed: int = 0, *, with_variants: bool = False
 ) -> tuple[Structure, ...]:
     """A fixed set: every activation and loss, each cross-entropy path, depths 1 to 4.
 
-    ``with_variants`` takes each activation with every variant of its arguments.
+    ``with_variants`` takes each activation with every variant of its arguments that keeps the
+    batch's size: glu along the samples does not.
     """
     generator = np.random.default_rng(seed)
-    others = itertools.cycle(every_variant(ACTIVATIONS) if with_variants else usual_activations())
+    others = itertools.cycle(_of_single_samples() if with_variants else usual_activations())
     endings: list[tuple[str | None, str, str]] = []
     for name, kind in NETWORK_LOSSES.items():
         fused = kind().fuses_with
