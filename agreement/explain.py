@@ -1,7 +1,8 @@
 """What is known of one function: derivation, kinks, domain, conventions, allowances, floors.
 
 Everything but the derivation is read off the code or measured when asked: the derivative that
-each reference returns at a kink, and the floor of the bound on smooth numbers.
+each reference returns at a kink, the floor of the bound on smooth numbers, and, where that is
+high, how far the function's own conditioning accounts for it.
 """
 
 from __future__ import annotations
@@ -19,14 +20,23 @@ from agreement.cases import Kind
 from agreement.formulas import FORMULAS
 from agreement.function_cases import build_function_case
 from agreement.function_check import expected
+from agreement.known import KNOWN
+from agreement.known_row import KnownDisagreement
+from agreement.known_updates import KNOWN_UPDATES, KnownUpdate
+from agreement.precision import precision_of
 from agreement.verdicts import MANUAL
 from manual_backprop.activations import ACTIVATIONS, Activation
 from manual_backprop.catalogue import Catalogued, unknown_name
+from manual_backprop.initializers import INITIALIZERS
 from manual_backprop.losses import LOSSES, Loss
 from manual_backprop.optimizers import OPTIMIZERS
+from manual_backprop.optimizers.schedules import SCHEDULES
+from manual_backprop.regularizers import REGULARIZERS
 
 # How many smooth cases the floor is the median of.
 FLOOR_CASES = 50
+# A floor in float32 above this one is explained by the function's conditioning.
+USUAL_FLOOR = 1e-5
 
 
 @dataclass
@@ -41,6 +51,9 @@ class FunctionFacts:
             figures in units of the unit roundoff.
         formula: why a reference may err more than our formula, or "".
         floors: by dtype, the median over smooth cases of the floor of value and gradient.
+        conditioning: by how much of its largest element the gradient changes when every input
+            moves by one rounding in float32, if the floor is unusual; else None.
+        expected_disagreements: where the installed Keras is known to be wrong, in words.
     """
 
     name: str
@@ -53,6 +66,8 @@ class FunctionFacts:
     allowances: list[tuple[str, float, float]] = field(default_factory=list)
     formula: str = ""
     floors: dict[str, tuple[float, float]] = field(default_factory=dict)
+    conditioning: float | None = None
+    expected_disagreements: list[str] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
         """All attributes, ready for JSON."""
@@ -73,6 +88,12 @@ class FunctionFacts:
             lines.append(f"references may err more: {self.formula}")
         for dtype, (value, gradient) in self.floors.items():
             lines.append(f"floor in {dtype}: value {value:.1e}, gradient {gradient:.1e}")
+        if self.conditioning is not None:
+            lines.append(
+                f"the floor in float32 is above {USUAL_FLOOR:.0e}; where each input moves by one "
+                f"rounding, the gradient moves by {self.conditioning:.1e} (its conditioning)"
+            )
+        lines += [f"Keras differs: {text}" for text in self.expected_disagreements]
         return "\n".join(lines)
 
 
@@ -88,6 +109,9 @@ def explain(
         "activation": ACTIVATIONS,
         "loss": LOSSES,
         "optimizer": OPTIMIZERS,
+        "schedule": SCHEDULES,
+        "regularizer": REGULARIZERS,
+        "initializer": INITIALIZERS,
     }
     for family, members in families.items():
         for kind in members.values():
@@ -106,6 +130,7 @@ def _explain(family: str, kind: type[Catalogued], against: Sequence[str]) -> Fun
         domain=kind.domain,
         kinks=_kinks(subject),
         allowances=_allowances(kind),
+        expected_disagreements=_expected_disagreements(subject),
     )
     if isinstance(subject, Activation):
         found.conventions = _conventions(subject, against)
@@ -113,7 +138,41 @@ def _explain(family: str, kind: type[Catalogued], against: Sequence[str]) -> Fun
         row = FORMULAS.get(subject.name)
         found.formula = "" if row is None else " ".join(row.why.split())
         found.floors = {dtype: _floors(subject, dtype) for dtype in ("float32", "float64")}
+        if max(found.floors["float32"]) > USUAL_FLOOR:
+            found.conditioning = _conditioning(subject)
     return found
+
+
+def _expected_disagreements(subject: Any) -> list[str]:
+    """What Keras is known to get wrong, each finding once, with the dtypes where it shows."""
+    rows: list[KnownDisagreement | KnownUpdate] = [
+        *(row for row in KNOWN if row.function == subject.name),
+        *(row for row in KNOWN_UPDATES if isinstance(subject, row.kind)),
+    ]
+    dtypes: dict[tuple[int, str], list[str]] = {}
+    for row in rows:
+        dtypes.setdefault((row.finding, row.sentence), []).extend(row.dtypes)
+    return [
+        f"{sentence} (finding {finding}, {', '.join(dict.fromkeys(where))})"
+        for (finding, sentence), where in dtypes.items()
+    ]
+
+
+def _conditioning(subject: Activation | Loss) -> float:
+    """The median change of the gradient when its inputs move by the roundoff of float32."""
+    generator = np.random.default_rng(0)
+    roundoff = precision_of(np.dtype(np.float32)).roundoff
+    changes = []
+    for _ in range(FLOOR_CASES):
+        case = build_function_case(subject, None, Kind.SMOOTH, generator, "float64")
+        moved = case.inputs * (1 + roundoff * generator.choice([-1.0, 1.0], case.inputs.shape))
+        here, there = (
+            [*expected(case.subject, inputs, case.other, behind=case.behind).values()][1].value
+            for inputs in (case.inputs, moved)
+        )
+        if (scale := float(np.abs(here).max())) > 0:
+            changes.append(float(np.abs(there - here).max()) / scale)
+    return float(np.median(changes))
 
 
 def _kinks(subject: Any) -> str:
@@ -147,7 +206,11 @@ def _conventions(
 
 def _allowances(kind: type[Catalogued]) -> list[tuple[str, float, float]]:
     """The table's rows for the functions that the code of the class calls."""
-    called = set(re.findall(r"\b(?:np|special)\.(\w+)", inspect.getsource(kind)))
+    try:
+        source = inspect.getsource(kind)
+    except OSError:  # a class made by a function
+        return []
+    called = set(re.findall(r"\b(?:np|special)\.(\w+)", source))
     return [
         (name, row[0].relative, row[1].relative)
         for name, row in sorted(MEASURED.items())
