@@ -47,6 +47,14 @@ class Report:
         return local or found
 
     @property
+    def known(self) -> list[str]:
+        """The notes of expected disagreements, each once, where they leave something unjudged."""
+        if not self.unjudged:
+            return []
+        notes = [f"{v.name}, {v.note}" for v in self.verdicts if v.verdict is Verdict.KNOWN]
+        return list(dict.fromkeys(notes))
+
+    @property
     def unjudged(self) -> list[str]:
         """Required tensors that some witness could not be judged on: overflow or blunt."""
         judged = {(v.witness, v.name) for v in self.verdicts if v.is_evidence}
@@ -164,6 +172,9 @@ class Report:
             return "\n".join(lines)
         if not self.verdicts:
             return "could not judge: nothing was compared"
+        if self.known:
+            lines = [f"Keras is wrong here, as it is known to be: {note}" for note in self.known]
+            return "\n".join(["could not judge everything:", *lines])
         if self.unjudged:
             return (
                 f"could not judge {', '.join(self.unjudged)}: every view is OVERFLOW or BLUNT, or "
