@@ -49,6 +49,18 @@ def cubes_overflow(subject: Any, inputs: Array, other: Array) -> Array:
     return np.broadcast_to(out, inputs.shape) | squares_overflow(subject, inputs, other)
 
 
+def part_along_is_flushed(subject: Any, inputs: Array, other: Array) -> Array:
+    """In vectors with c/ℓ² below the smallest normal number, give or take a mean's 1/N."""
+    lengths = [
+        np.hypot.reduce(np.asarray(x, np.longdouble), axis=subject.axis, keepdims=True)
+        for x in (inputs, other)
+    ]
+    inner = (inputs.astype(np.longdouble) * other).sum(axis=subject.axis, keepdims=True)
+    cosine = np.abs(inner) / lengths[0] / np.maximum(lengths[1], EPSILON)
+    flushed = cosine / lengths[0] ** 2 < 4 * inputs.size * np.finfo(inputs.dtype).smallest_normal
+    return np.broadcast_to(flushed, inputs.shape)
+
+
 def weights_differ(subject: Any, inputs: Array, other: Array) -> Array:
     """Everywhere, if α and β differ."""
     return np.full(inputs.shape, subject.alpha != subject.beta)
@@ -123,6 +135,18 @@ LOSSES: tuple[KnownDisagreement, ...] = (
             dtypes=(dtype,),
         )
         for dtype, huge in (("float32", 1e20), ("float64", 1e155))
+    ),
+    *(
+        KnownDisagreement(
+            53,
+            "cosine_similarity",
+            "the gradient's part along the vector has a factor of c/ℓ², which is flushed to 0",
+            part_along_is_flushed,
+            (CosineSimilarity(), [[long]], [[-1e-30]]),
+            modes=("keras", "keras-graph"),
+            dtypes=(dtype,),
+        )
+        for dtype, long in (("float32", -1e10), ("float64", -1e145))
     ),
     KnownDisagreement(
         43,
