@@ -39,7 +39,8 @@ class Formula(NamedTuple):
         why: the reference's formula, and the derivation of its error.
         value: the extra error of f(x). slope: that of f′(x).
         flushed: of f′(x) g, for an upstream gradient g, from products on the way that are
-            flushed to zero; in smallest normal numbers. No more than 2 |g| can be lost.
+            flushed to zero; in smallest normal numbers. Of an activation's no more than 2 |g|
+            can be lost.
     """
 
     why: str
@@ -135,6 +136,10 @@ FORMULAS: dict[str, Formula] = {
         value=_gelu_value,
         slope=_gelu_slope,
         flushed=_gelu_flushed,
+    ),
+    "cosine_similarity": Formula(
+        why="""The tape divides either term of (3) by ℓ, then subtracts: either may be flushed.""",
+        flushed=_constant(2.0),
     ),
     "log_cosh": Formula(
         why="""For x < 0 it is x + softplus(−2x), and softplus, nearly 2|x|, errs by 12 u of that.
@@ -233,15 +238,22 @@ def as_references_compute(subject: Subject) -> Subject:
 
 
 def _other_loss(loss: LossType, formula: Formula) -> LossType:
-    """A loss that is a mean over f(p − t), likewise: its extras are those of f."""
+    """A loss, likewise; the extras of one that is a mean over f(p − t) are those of f."""
     kind: Any = type(loss)
 
     def values(self: Loss, predictions: Array, targets: Array) -> Array:
+        if formula.value is none:
+            return kind.values(self, predictions, targets)
         extra = _largest(formula.value, predictions - targets, self.arguments)
         return _widened(kind.values(self, predictions, targets), extra.mean(axis=-1))
 
     def pull_back(self: Loss, grad_values: Array, predictions: Array, targets: Array) -> Array:
         grad = kind.pull_back(self, grad_values, predictions, targets)
+        if formula.flushed is not none:
+            smallest = grad.precision.smallest_normal
+            grad = _widened(grad, _largest(formula.flushed, predictions, self.arguments, smallest))
+        if formula.slope is none:
+            return grad
         slope = _largest(formula.slope, predictions - targets, self.arguments)
         share = (np.abs(grad_values.value) + grad_values.error)[..., None] / slope.shape[-1]
         return _widened(grad, slope * share)

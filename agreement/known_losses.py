@@ -15,6 +15,7 @@ from manual_backprop.losses import (
     EPSILON,
     Circle,
     CosineSimilarity,
+    Huber,
     LogCosh,
     MeanSquaredLogarithmicError,
     Tversky,
@@ -59,6 +60,12 @@ def part_along_is_flushed(subject: Any, inputs: Array, other: Array) -> Array:
     cosine = np.abs(inner) / lengths[0] / np.maximum(lengths[1], EPSILON)
     flushed = cosine / lengths[0] ** 2 < 4 * inputs.size * np.finfo(inputs.dtype).smallest_normal
     return np.broadcast_to(flushed, inputs.shape)
+
+
+def twice_the_error_overflows(subject: Any, inputs: Array, other: Array) -> Array:
+    """Predictions whose distance to the target is above half the largest number."""
+    error = np.abs(np.asarray(inputs, np.longdouble) - other)
+    return error > 0.499 * float(np.finfo(inputs.dtype).max)
 
 
 def weights_differ(subject: Any, inputs: Array, other: Array) -> Array:
@@ -147,6 +154,18 @@ LOSSES: tuple[KnownDisagreement, ...] = (
             dtypes=(dtype,),
         )
         for dtype, long in (("float32", -1e10), ("float64", -1e145))
+    ),
+    *(
+        KnownDisagreement(
+            54,
+            "huber",
+            "the gradient is NaN where the unused square's, twice the error, overflows",
+            twice_the_error_overflows,
+            (Huber(), [[-far]], [[0.0]]),
+            modes=("keras", "keras-graph"),
+            dtypes=(dtype,),
+        )
+        for dtype, far in (("float32", 2e38), ("float64", 1e308))
     ),
     KnownDisagreement(
         43,
