@@ -15,6 +15,7 @@ from numpy.lib.array_utils import normalize_axis_tuple
 from agreement.complaints import refuse_options, unsupported
 from agreement.precision import is_float
 from agreement.rearrangements import is_carrying
+from agreement.stacked import filled_as
 
 # -- choices --------------------------------------------------------------------------------
 
@@ -253,7 +254,7 @@ def _filled(number: float | None) -> Callable[..., Any]:
         fill = fill_value if number is None else number
         if is_carrying(fill):
             return np.broadcast_to(fill, np.shape(a)).copy()
-        return found.operand(np.full(np.shape(a), fill, dtype=found.dtype))
+        return found.operand(filled_as(found.value, np.shape(a), fill, found.dtype))
 
     return like
 

@@ -9,6 +9,7 @@ them, which may cancel as a tape does; the manual run is always judged by its ow
 from __future__ import annotations
 
 import copy
+import functools
 import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeAlias, TypeVar
@@ -16,6 +17,7 @@ from typing import Any, NamedTuple, TypeAlias, TypeVar
 import numpy as np
 
 from agreement.bounded import BoundedArray
+from agreement.stacked import has_none
 from manual_backprop import special
 from manual_backprop.activations import Activation, Sparsemax
 from manual_backprop.losses import Loss
@@ -260,7 +262,8 @@ def _largest(
     """
     with np.errstate(all="ignore"):
         ends = [extra(x.value + side * x.error, arguments) for side in (-1, 0, 1)]
-    return (x.precision.roundoff if unit is None else unit) * np.maximum.reduce(ends)
+    largest = functools.reduce(np.maximum, ends)
+    return (x.precision.roundoff if unit is None else unit) * largest
 
 
 def _widened(x: BoundedArray, extra: Array) -> BoundedArray:
@@ -272,6 +275,6 @@ def _widened(x: BoundedArray, extra: Array) -> BoundedArray:
         x.error + extra,
         x.precision,
         smooth_error=smooth,
-        exact=x.exact and not extra.any(),
+        exact=x.exact & has_none(extra),
         limited=x.limited,
     )

@@ -21,6 +21,7 @@ import numpy as np
 
 from agreement.dual import DualArray, Run
 from agreement.expectation import copy_with_weights
+from agreement.stacked import as_array, somewhere
 from manual_backprop import NaiveSequential
 from manual_backprop.layers import has_steps
 from manual_backprop.losses import Loss
@@ -93,14 +94,17 @@ class _Directions:
         with np.errstate(all="ignore"):
             found = _narrow(passes(run).tangents)
             other = None
-            if run.met:
+            if somewhere(run.met):
                 other = _narrow(passes(Run(self.work, other_way=True)).tangents)
         gradients = {}
         for subject, (first, directions) in self.blocks.items():
             block = slice(first, first + len(directions))
             gradients[subject] = found[block]
             if other is not None:
-                gradients[subject] = _where_same(found[block], other[block])
+                same = _where_same(found[block], other[block])
+                gradients[subject] = (
+                    same if run.met is True else np.where(run.met, same, found[block])
+                )
         return gradients
 
 
@@ -122,7 +126,7 @@ def _narrow(array: Any) -> Any:
     """Back to float64, flushed to zero where the judge's centre may have underflowed."""
     if array is None:
         return None
-    narrow = np.asarray(array, np.float64)
+    narrow = as_array(array, np.float64)
     return np.where(np.abs(narrow) < SMALLEST_NORMAL, 0.0, narrow)
 
 
