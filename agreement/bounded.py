@@ -286,7 +286,10 @@ class BoundedArray(Enclosures, Methods, NDArrayOperatorsMixin):
             self._scale(result, a, b)
         if somewhere(both):
             needless = is_representable(ufunc, a.value, b.value, result.value, self.precision)
-            result.error = np.where(needless & both, 0.0, result.error)
+            needless = needless & both
+            result.error = np.where(needless, 0.0, result.error)
+            if result.smooth_error is not None:  # of other draws of a stack
+                result._smooth_error = np.where(needless, 0.0, result.smooth_error)
             result.exact = both & has_none(result.error)
         return result
 
@@ -308,23 +311,17 @@ class BoundedArray(Enclosures, Methods, NDArrayOperatorsMixin):
 
         def compute(x: Operand, y: Operand) -> tuple[Array, Array, Array]:
             value = x.value @ y.value
-            m_x, m_y = np.abs(x.value), np.abs(y.value)
-            if everywhere(x.exact & y.exact):
-                m = m_x @ m_y
-                error = gamma * m
-            else:
-                # e_a m_b and γ m_a m_b in one product, (e_a + γ m_a) m_b, or the like
-                full_x, full_y = m_x + x.error, m_y + y.error
-                if everywhere(x.exact):
-                    error = m = m_x @ (y.error + gamma * full_y)
-                else:
-                    error = m = (x.error + gamma * full_x) @ full_y
-                    if not everywhere(y.exact):
-                        error = m + m_x @ y.error
-                # cheap and large enough; |v| is for products that γ would underflow
-                m = np.abs(value) + m / gamma
-                if not _is_limited(m, precision):
-                    m = np.where(m <= precision.largest, m, full_x @ full_y)  # the sharp one
+            m_x = np.abs(x.value)
+            full_y = np.abs(y.value) + y.error
+            # |v_a| e_b and γ |v_a| m_b in one product, then e_a m_b and γ e_a m_b in another:
+            # of exact operands, in a stack of others too, the latter is 0 and changes nothing.
+            error = m_x @ (y.error + gamma * full_y)
+            if not everywhere(x.exact):
+                error = error + x.error @ ((1 + gamma) * full_y)
+            # cheap and large enough; |v| is for products that γ would underflow
+            m = np.abs(value) + error / gamma
+            if not _is_limited(m, precision):
+                m = np.where(m <= precision.largest, m, (m_x + x.error) @ full_y)  # the sharp one
             flushed = np.minimum(m, terms * precision.smallest_normal)  # (2)
             return value, error * _SLACK + flushed, m
 

@@ -268,8 +268,8 @@ def _largest(
 
 def _widened(x: BoundedArray, extra: Array) -> BoundedArray:
     """The same values with larger errors; an infinite error stays one."""
-    smooth = None if x.smooth_error is None else x.smooth_error + extra
     extra = np.where(np.isnan(extra), 0.0, extra)
+    smooth = None if x.smooth_error is None else x.smooth_error + extra
     return BoundedArray(
         x.value,
         x.error + extra,

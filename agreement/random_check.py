@@ -92,10 +92,10 @@ def judge_together(
         else:
             kind, frame, numbers, names = draw_parts(settings, index)
             stacks.setdefault((frame, tuple(names)), []).append((index, kind, numbers))
-    for (frame, names), draws in stacks.items():
+    for (frame, asked), draws in stacks.items():
         for start in range(0, len(draws), DRAWS):
             part = draws[start : start + DRAWS]
-            settled = _judge_stack(frame, names, part, statistics)
+            settled = _judge_stack(frame, asked, part, statistics)
             for (index, *_), done in zip(part, settled, strict=True):
                 if done:
                     advance()
@@ -127,7 +127,7 @@ def _judge_stack(
     for name in names:
         statistics.compared[name] += int(settled.sum())
         statistics.allclose[name] += int((found.allclose[name] & settled).sum())
-    return settled.tolist()  # type: ignore[no-any-return]
+    return settled.tolist()
 
 
 def judge_case(settings: Settings, index: int, statistics: Statistics) -> None:

@@ -33,7 +33,7 @@ class StackVerdicts:
     @property
     def disagreeing(self) -> Array:
         """The draws with a disagreement, (draws,)."""
-        return (self.codes == CODES[Verdict.DISAGREE]).any(axis=1)  # type: ignore[no-any-return]
+        return (self.codes == CODES[Verdict.DISAGREE]).any(axis=1)
 
     def only(self, rows: Array, columns: Array) -> StackVerdicts:
         """The verdicts on some draws and tensors, each chosen by a mask."""

@@ -77,10 +77,10 @@ class Stacked(NDArrayOperatorsMixin):
         return int(self.item())
 
     def __index__(self) -> int:
-        return self.item().__index__()  # type: ignore[no-any-return]
+        return self.item().__index__()
 
     def __len__(self) -> int:
-        return self.shape[0]  # type: ignore[no-any-return]
+        return self.shape[0]
 
     def __iter__(self) -> Iterator[Stacked]:
         return (self[i] for i in range(len(self)))
@@ -108,11 +108,9 @@ class Stacked(NDArrayOperatorsMixin):
         elif ufunc.signature is not None:
             raise DrawsDiffer(f"np.{ufunc.__name__}")
         else:
-            if "where" in kwargs:
-                *inputs, kwargs["where"] = aligned(*inputs, kwargs["where"])  # type: ignore[assignment]
-            else:
-                inputs = aligned(*inputs)
-            result = ufunc(*inputs, **kwargs)
+            given = aligned(*inputs, kwargs.pop("where", True))
+            where = {} if given[-1] is True else {"where": given[-1]}
+            result = ufunc(*given[:-1], **where, **kwargs)
         return out[0] if out is not None else Stacked(result)
 
     def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
@@ -165,7 +163,9 @@ class Stacked(NDArrayOperatorsMixin):
 
     def cumsum(self, axis: Any = None) -> Stacked:
         """As ndarray.cumsum."""
-        return np.cumsum(self, axis)  # type: ignore[return-value, call-overload]
+        if axis is None:
+            return self.ravel().cumsum(0)
+        return Stacked(self.raw.cumsum(axis=inside(axis, self.ndim)))
 
     def cumprod(self, axis: int) -> Stacked:
         """As ndarray.cumprod."""
@@ -277,7 +277,7 @@ def aligned(*operands: Any) -> tuple[Any, ...]:
 def _reduced(ufunc: np.ufunc, array: Any, axis: Any = 0, **options: Any) -> Array:
     if not isinstance(array, Stacked) or isinstance(options.get("where"), Stacked):
         raise DrawsDiffer(f"np.{ufunc.__name__}.reduce with these arguments")
-    return ufunc.reduce(array.raw, axis=inside(axis, array.ndim), **options)  # type: ignore[no-any-return]
+    return ufunc.reduce(array.raw, axis=inside(axis, array.ndim), **options)
 
 
 def _matmul(a: Any, b: Any, **options: Any) -> Stacked:
@@ -354,7 +354,7 @@ def as_draws(x: Any, like: Any) -> Any:
 def filled_as(like: Any, shape: tuple[int, ...], number: Any, dtype: DTypeLike) -> Any:
     """``np.full``, for every draw of ``like`` if that is a stack."""
     if isinstance(like, Stacked):
-        return np.full_like(like, number, dtype, shape=shape)  # type: ignore[call-overload]
+        return np.full_like(like, number, dtype, shape=shape)
     return np.full(shape, number, dtype=dtype)
 
 

@@ -71,13 +71,6 @@ def _stack(arrays: Sequence[Any], axis: int = 0) -> Stacked:
     return Stacked(np.stack(found, axis=inside(axis, found[0].ndim)))
 
 
-def _cumsum(a: Any, axis: Any = None) -> Stacked:
-    a = _stacked(a)
-    if axis is None:
-        a, axis = a.ravel(), 0
-    return Stacked(np.cumsum(a.raw, axis=inside(axis, a.ndim)))
-
-
 def _take(a: Any, indices: Any, axis: Any = None) -> Stacked:
     a = _stacked(a)
     if axis is None:
@@ -196,7 +189,7 @@ def _tensordot(a: Any, b: Any, axes: Any = 2) -> Stacked:
         raise DrawsDiffer("np.tensordot of this kind")
     shape = np.shape(a)[: np.ndim(a) - axes] + np.shape(b)[axes:]
     terms = int(np.prod(np.shape(b)[:axes]))
-    return (a.reshape(-1, terms) @ b.reshape(terms, -1)).reshape(shape)  # type: ignore[no-any-return]
+    return (a.reshape(-1, terms) @ b.reshape(terms, -1)).reshape(shape)
 
 
 FUNCTIONS: dict[Any, Callable[..., Any]] = {
@@ -229,7 +222,7 @@ FUNCTIONS: dict[Any, Callable[..., Any]] = {
     np.argsort: lambda a, axis=-1, **options: _along(np.argsort)(a, axis, **options),
     np.argmax: _along(np.argmax),
     np.argmin: _along(np.argmin),
-    np.cumsum: _cumsum,
+    np.cumsum: _method("cumsum"),
     np.cumprod: _along(np.cumprod),
     np.take: _take,
     np.take_along_axis: _take_along_axis,

@@ -99,9 +99,9 @@ def judge_stack(stack: Stack, names: Sequence[str]) -> StackJudgement:
     settled = ~verdicts.disagreeing
     excused = {}
     for draw in np.flatnonzero(~settled).tolist():
-        own = judge_pairs([(_of_draw(a, draw), _of_draw(e, draw), v, w) for a, e, v, w in pairs])
+        own = judge_pairs([(of_draw(a, draw), of_draw(e, draw), v, w) for a, e, v, w in pairs])
         witnesses, expected = (
-            {name: _of_draw(x[name], draw) for name in names if name != DUAL}
+            {name: of_draw(x[name], draw) for name in names if name != DUAL}
             for x in (traces, local_of)
         )
         targets = stack.numbers[draw].targets
@@ -115,7 +115,7 @@ def judge_stack(stack: Stack, names: Sequence[str]) -> StackJudgement:
 def _reference_trace(stack: Stack, name: str) -> Trace:
     import reference  # what needs no framework must not load one
 
-    weights = [w.raw for w in stack.model.weights]  # type: ignore[attr-defined]
+    weights = [w.raw for w in stack.model.weights]
     mode = MODES[name]
     if mode.compiled and not mode.xla:
         found = reference.stack_trace(
@@ -139,19 +139,19 @@ def _together(traces: Sequence[Trace]) -> Trace:
     return _mapped(traces[0], lambda x: Stacked(np.array(first[id(x)])))
 
 
-def _of_draw(trace: Trace, draw: int) -> Trace:
+def of_draw(trace: Trace, draw: int) -> Trace:
     """The trace of one draw."""
 
-    def of_draw(x: Any) -> Any:
+    def alone(x: Any) -> Any:
         if isinstance(x, Stacked):
             return x.raw[draw]
         if not isinstance(x, BoundedArray):
             return x
-        value, error = (np.asarray(of_draw(part)) for part in (x.value, x.error))
-        smooth = None if x.smooth_error is None else np.asarray(of_draw(x.smooth_error))
+        value, error = (np.asarray(alone(part)) for part in (x.value, x.error))
+        smooth = None if x.smooth_error is None else np.asarray(alone(x.smooth_error))
         return BoundedArray(value, error, x.precision, smooth_error=smooth, limited=x.limited)
 
-    return _mapped(trace, of_draw)
+    return _mapped(trace, alone)
 
 
 def _mapped(trace: Trace, change: Any) -> Trace:

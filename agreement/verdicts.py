@@ -176,8 +176,7 @@ def figures_of(
     value: Array, error: Array, actual: Array, silent: Array, sizes: Sequence[int]
 ) -> Figures:
     """Compare numbers laid end to end, tensors of given sizes; before them may be other axes."""
-    ends = np.cumsum(sizes)
-    starts = ends - sizes
+    starts = np.cumsum(sizes, dtype=np.intp) - np.array(sizes, dtype=np.intp)
     with np.errstate(all="ignore"):
         difference = np.abs(actual - value)
         difference[silent] = 0.0

@@ -39,7 +39,7 @@ class StackTwin(OpenTwin):
         )
 
         def run(weights: Any, inputs: Any, labels: Any) -> list[Any]:
-            return tf.map_fn(  # type: ignore[no-any-return]
+            return tf.map_fn(
                 lambda draw: _present(single(*draw)),
                 (weights, inputs, labels),
                 parallel_iterations=1,
@@ -50,7 +50,7 @@ class StackTwin(OpenTwin):
 
     def __call__(self, weights: Sequence[Array], inputs: Any, labels: Any) -> dict[str, Any]:
         """Run with the given weights on tensors."""
-        found = iter(super().__call__(weights, inputs, labels))  # type: ignore[call-overload]
+        found = iter(super().__call__(weights, inputs, labels))
 
         def filled(x: Any) -> Any:
             if isinstance(x, list | tuple):
