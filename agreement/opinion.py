@@ -21,7 +21,7 @@ import numpy as np
 
 from agreement.dual import DualArray, Run
 from agreement.expectation import copy_with_weights
-from agreement.stacked import as_array, somewhere
+from agreement.stacked import Flag, as_array, somewhere
 from manual_backprop import NaiveSequential
 from manual_backprop.layers import has_steps
 from manual_backprop.losses import Loss
@@ -101,11 +101,14 @@ class _Directions:
             block = slice(first, first + len(directions))
             gradients[subject] = found[block]
             if other is not None:
-                same = _where_same(found[block], other[block])
-                gradients[subject] = (
-                    same if run.met is True else np.where(run.met, same, found[block])
-                )
+                gradients[subject] = _settled(found[block], other[block], run.met)
         return gradients
+
+
+def _settled(found: Array, other: Array, met: Flag) -> Array:
+    """What was found, but NaN where ties were met and decided otherwise change it."""
+    same = _where_same(found, other)
+    return same if met is True else np.where(met, same, found)
 
 
 def _where_same(one: Array, other: Array) -> Array:
@@ -192,7 +195,10 @@ class _Witness:
                 layers[:], trace.loss = noted, _narrow(value.value)
             return value
 
-        found = directions.gradients(passes)
+        if directions.whole == {*directions.blocks} and not self.model.is_penalised:
+            found = self._chained_gradients(inputs, trace)
+        else:
+            found = directions.gradients(passes)
         for place, layer in enumerate(layers):
             for tensor in ("inputs", "pre_activation", "output"):
                 if (place, tensor) in found:
@@ -202,6 +208,34 @@ class _Witness:
             below.grad_output = above.grad_inputs
         self._store_weight_gradients(trace, found, directions, self.model.gradient_names)
         return trace
+
+    def _chained_gradients(self, inputs: Array, trace: Trace) -> dict[Any, Array]:
+        """As ``_Directions.gradients`` of the whole pass; the trace gets its forward tensors."""
+        # Imported here: most checks are of one step.
+        from agreement.chained import chained_gradients
+
+        run = Run(self.work)
+        with np.errstate(all="ignore"):
+            found = chained_gradients(self, inputs, run, trace)
+            for layer in trace.layers:
+                layer.inputs, layer.pre_activation, layer.output = map(
+                    _narrow, (layer.inputs, layer.pre_activation, layer.output)
+                )
+            trace.loss = _narrow(trace.loss)
+            found = {subject: _narrow(rows) for subject, rows in found.items()}
+            if somewhere(run.met):
+                noted = Trace([LayerTrace(layer.name) for layer in trace.layers])
+                again = chained_gradients(self, inputs, Run(self.work, other_way=True), noted)
+                for subject, rows in found.items():
+                    found[subject] = _settled(rows, _narrow(again[subject]), run.met)
+        return found
+
+    def whole_directions(self, subjects: dict[Any, Array]) -> _Directions:
+        """One direction for each element of each subject."""
+        directions = _Directions(self.work, self.dtype)
+        for subject, array in subjects.items():
+            directions.add_whole(subject, array.shape)
+        return directions
 
     def _directions(self, layers: list[LayerTrace]) -> _Directions:
         """Directions for all tensors between the steps, and for all weights."""

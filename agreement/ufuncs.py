@@ -54,7 +54,8 @@ def _heaviside(x: BoundedArray, at_0: BoundedArray) -> Any:
 def _nothing(x: BoundedArray) -> BoundedArray:
     """Zeros, without bound where x may be NaN."""
     error = np.where(np.isinf(x.error), np.inf, 0.0)
-    return BoundedArray(np.zeros(x.shape), error, x.precision, exact=x.limited, limited=x.limited)
+    exact = has_none(error)
+    return BoundedArray(np.zeros(x.shape), error, x.precision, exact=exact, limited=x.limited)
 
 
 def _signbit(x: BoundedArray) -> Mask:
