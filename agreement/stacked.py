@@ -88,6 +88,14 @@ class Stacked(NDArrayOperatorsMixin):
     # -- arithmetic ---------------------------------------------------------------------------
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        if method == "__call__" and not kwargs and ufunc.signature is None and ufunc.nout == 1:
+            # Nearly always; the rest of this is for what is rare.
+            if len(inputs) == 1:
+                return Stacked(ufunc(self.raw))
+            if len(inputs) == 2:
+                a, b = inputs
+                if type(a) in _KNOWN and type(b) in _KNOWN:
+                    return Stacked(ufunc(*aligned_pair(a, b)))
         if not all(map(_is_plain_or_stacked, inputs)):
             return NotImplemented  # the array type that carries stacks knows what to do
         out = kwargs.pop("out", None)
@@ -245,6 +253,39 @@ class Stacked(NDArrayOperatorsMixin):
         view[inner] = new
 
 
+# What is met most often.
+_SCALARS = frozenset({bool, int, float})
+_KNOWN = _SCALARS | {Stacked, np.ndarray, np.float64, np.float32, np.bool_}
+
+
+def _operator(ufunc: np.ufunc) -> Any:
+    """The operator of a ufunc, without NumPy's detour where both operands are stacks."""
+
+    def operate(self: Stacked, other: Any) -> Any:
+        if type(other) is Stacked and self.raw.ndim == other.raw.ndim:
+            return Stacked(ufunc(self.raw, other.raw))
+        return ufunc(self, other)
+
+    return operate
+
+
+for _name, _ufunc in {
+    "__add__": np.add,
+    "__sub__": np.subtract,
+    "__mul__": np.multiply,
+    "__truediv__": np.divide,
+    "__and__": np.bitwise_and,
+    "__or__": np.bitwise_or,
+    "__gt__": np.greater,
+    "__ge__": np.greater_equal,
+    "__lt__": np.less,
+    "__le__": np.less_equal,
+    "__eq__": np.equal,
+    "__ne__": np.not_equal,
+}.items():
+    setattr(Stacked, _name, _operator(_ufunc))
+
+
 def _is_plain_or_stacked(x: Any) -> bool:
     return isinstance(x, Stacked | np.ndarray | np.generic | bool | int | float)
 
@@ -268,10 +309,26 @@ def _spread(x: Any, ndim: int) -> Any:
     return x.raw.reshape(len(x.raw), *(1,) * missing, *x.raw.shape[1:])
 
 
+def aligned_pair(a: Any, b: Any) -> tuple[Any, Any]:
+    """``aligned``, of two: most operands have as many axes, or none."""
+    if type(a) is not Stacked:
+        missing = 0 if type(a) in _SCALARS else a.ndim - b.raw.ndim + 1
+        return a, b.raw if missing <= 0 else _spread(b, a.ndim)
+    if type(b) is not Stacked:
+        missing = 0 if type(b) in _SCALARS else b.ndim - a.raw.ndim + 1
+        return (a.raw if missing <= 0 else _spread(a, b.ndim)), b
+    x, y = a.raw, b.raw
+    if x.ndim == y.ndim:
+        return x, y
+    ndim = max(x.ndim, y.ndim) - 1
+    return _spread(a, ndim), _spread(b, ndim)
+
+
 def aligned(*operands: Any) -> tuple[Any, ...]:
     """Operands as raw ones that broadcast as the draws do."""
-    ndim = max(np.ndim(x) if not isinstance(x, Stacked) else x.ndim for x in operands)
-    return tuple(_spread(x, ndim) for x in operands)
+    ndims = [0 if type(x) in _SCALARS else x.ndim for x in operands]
+    ndim = max(ndims)
+    return tuple([_spread(x, ndim) for x in operands])
 
 
 def _reduced(ufunc: np.ufunc, array: Any, axis: Any = 0, **options: Any) -> Array:
