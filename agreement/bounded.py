@@ -26,6 +26,7 @@ import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from agreement import rules
+from agreement.alike import Flag, as_array, as_new_array, everywhere, has_none, raw, somewhere
 from agreement.allowances import allowance
 from agreement.complaints import callers_line, refuse_options, unsupported
 from agreement.enclosures import Enclosures
@@ -35,15 +36,6 @@ from agreement.methods import Methods, reduced, ufunc_method
 from agreement.precision import CENTRE_ROUNDOFF, SLACK, Precision, is_float, precision_of
 from agreement.rules import Operand, Primitive
 from agreement.rules.operand import OUTWARDS
-from agreement.stacked import (
-    Flag,
-    as_array,
-    as_new_array,
-    everywhere,
-    has_none,
-    raw,
-    somewhere,
-)
 from manual_backprop.typing import Array
 
 # From operands to the result's (value, error, largest magnitude on the way).

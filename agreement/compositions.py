@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
+from agreement.alike import filled_as
 from agreement.complaints import refuse_options, unsupported
 from agreement.precision import is_float
 from agreement.rearrangements import is_carrying
-from agreement.stacked import filled_as
 
 # -- choices --------------------------------------------------------------------------------
 

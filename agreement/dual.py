@@ -20,6 +20,7 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 from numpy.typing import DTypeLike
 
 from agreement import rearrangements, rules
+from agreement.alike import Flag, as_array, as_draws, has_none, inverse, repeated_view, somewhere
 from agreement.complaints import callers_line, refuse_options
 from agreement.compositions import COMPOSITIONS, METHODS
 from agreement.derivatives import (
@@ -32,7 +33,6 @@ from agreement.derivatives import (
 )
 from agreement.methods import Methods, reduced, ufunc_method
 from agreement.rearrangements import JOINS, REARRANGEMENTS, SPLITS
-from agreement.stacked import Flag, as_array, as_draws, has_none, inverse, repeated_view, somewhere
 from manual_backprop.special import FUNCTIONS as SPECIAL
 from manual_backprop.typing import Array
 

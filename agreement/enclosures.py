@@ -8,9 +8,10 @@ from typing import Any, Self, TypeAlias
 import numpy as np
 from numpy.typing import DTypeLike
 
+from agreement.alike import Flag, as_array, as_draws, as_new_array
 from agreement.complaints import callers_line
 from agreement.precision import Precision, is_float
-from agreement.stacked import Flag, Stacked, as_array, as_draws, as_new_array
+from agreement.stacked import Stacked
 from manual_backprop.typing import Array
 
 Move: TypeAlias = Callable[[Array], Array]

@@ -16,8 +16,8 @@ from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 
+from agreement.alike import has_none
 from agreement.bounded import BoundedArray
-from agreement.stacked import has_none
 from manual_backprop import special
 from manual_backprop.activations import Activation, Sparsemax
 from manual_backprop.losses import Loss

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
 from agreement import rearrangements
+from agreement.alike import as_array, everywhere
 from agreement.bounded import BoundedArray, all_of, select
 from agreement.complaints import refuse_options, unsupported
 from agreement.compositions import COMPOSITIONS, METHODS
@@ -20,7 +21,6 @@ from agreement.masks import COMPLAINT, Mask
 from agreement.precision import SLACK, UNLIMITED
 from agreement.rearrangements import JOINS, REARRANGEMENTS, SPLITS
 from agreement.rules import Operand
-from agreement.stacked import as_array, everywhere
 from manual_backprop.typing import Array
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
+from agreement.alike import Flag, as_array, as_new_array, has_none, somewhere
 from agreement.precision import Precision
-from agreement.stacked import Flag, as_array, as_new_array, has_none, somewhere
 from manual_backprop.typing import Array
 
 COMPLAINT = (

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from agreement.stacked import DrawsDiffer, as_draws, raw
+from agreement.alike import as_draws, raw
+from agreement.stacked import DrawsDiffer
 from agreement.verdicts import BLUNT_FLOOR, Verdict, View, batches_of, figures_of
 from manual_backprop.trace import Trace
 from manual_backprop.typing import Array

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from agreement.alike import everywhere, has_none, somewhere
 from agreement.bounded import BoundedArray
 from agreement.complaints import unsupported
 from agreement.masks import Mask
 from agreement.precision import SLACK
-from agreement.stacked import everywhere, has_none, somewhere
 from manual_backprop.special import FUNCTIONS
 
 

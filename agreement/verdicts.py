@@ -17,9 +17,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from agreement.alike import as_array
 from agreement.bounded import BoundedArray, bounded
 from agreement.precision import precision_of
-from agreement.stacked import as_array
 from manual_backprop.trace import TensorName, Trace
 from manual_backprop.typing import Array
 

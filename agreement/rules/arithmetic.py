@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from agreement.alike import everywhere, raw
 from agreement.rules.operand import OUTWARDS, Moved, Operand
-from agreement.stacked import everywhere, raw
 from manual_backprop.typing import Array
 
 TINIEST = float(np.finfo(np.float64).smallest_subnormal)

@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 
-from agreement.stacked import Flag
+from agreement.alike import Flag
 from manual_backprop.typing import Array
 
 

@@ -8,8 +8,8 @@ import math
 
 import numpy as np
 
+from agreement.alike import somewhere
 from agreement.rules.operand import OUTWARDS, Moved, Operand, nearest_to_0
-from agreement.stacked import somewhere
 from manual_backprop.special import FUNCTIONS
 from manual_backprop.typing import Array
 

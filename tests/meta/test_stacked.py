@@ -13,13 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agreement import stacks
+from agreement.alike import raw
 from agreement.bounded import BoundedArray
 from agreement.cases import Frame, Kind, build_numbers, draw_numbers, make_case, structures
 from agreement.checking import expected_pairs, manual_trace
 from agreement.opinion import dual_trace
 from agreement.precision import precision_of
 from agreement.random_check import Settings, judge_case, judge_together, run_cases
-from agreement.stacked import DrawsDiffer, Stacked, raw
+from agreement.stacked import DrawsDiffer, Stacked
 from agreement.stacks import Stack, judge_stack
 from agreement.statistics import Statistics
 from agreement.strategies import seeds
