@@ -195,7 +195,7 @@ class _Witness:
                 layers[:], trace.loss = noted, _narrow(value.value)
             return value
 
-        if directions.whole == {*directions.blocks} and not self.model.is_penalised:
+        if self._can_be_chained(directions):
             found = self._chained_gradients(inputs, trace)
         else:
             found = directions.gradients(passes)
@@ -208,6 +208,10 @@ class _Witness:
             below.grad_output = above.grad_inputs
         self._store_weight_gradients(trace, found, directions, self.model.gradient_names)
         return trace
+
+    def _can_be_chained(self, directions: _Directions) -> bool:
+        """Whether the loss depends on each step through the next one only, all of them whole."""
+        return directions.whole == {*directions.blocks} and not self.model.is_penalised
 
     def _chained_gradients(self, inputs: Array, trace: Trace) -> dict[Any, Array]:
         """As ``_Directions.gradients`` of the whole pass; the trace gets its forward tensors."""
