@@ -18,7 +18,7 @@ Rounding. With x the exact result of one operation and m = |v| + e ≥ |x|:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache, lru_cache
 from typing import Any, NamedTuple, TypeAlias
 
@@ -26,6 +26,7 @@ import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from agreement import rules
+from agreement.alike import Flag, as_array, as_new_array, everywhere, has_none, raw, somewhere
 from agreement.allowances import allowance
 from agreement.complaints import callers_line, refuse_options, unsupported
 from agreement.enclosures import Enclosures
@@ -49,7 +50,7 @@ class BoundedArray(Enclosures, Methods, NDArrayOperatorsMixin):
         error: float64 of the same shape, ≥ 0, possibly ∞, never NaN.
         smooth_error: the error if every undecided mask went the centre's way; None where
             no mask upstream was undecided, and then ``error`` is meant.
-        exact: True where every error is known to be zero.
+        exact: whether every error is known to be zero.
         limited: False once an error may be ∞.
         terms: how many products this is a sum of; 0 where it is not one. A compiler may let
             whatever is added next (a bias) be the sum's first term.
@@ -92,7 +93,7 @@ class BoundedArray(Enclosures, Methods, NDArrayOperatorsMixin):
         if self.smooth_error is not None:
             self.smooth_error[index] = source.smooth
         self.value[index], self.error[index] = source.value, source.error
-        self.exact = self.exact and source.exact
+        self.exact = self.exact & source.exact
         self.limited = self.limited and source.limited
 
     # -- reductions and products -----------------------------------------------------------
@@ -128,7 +129,7 @@ class BoundedArray(Enclosures, Methods, NDArrayOperatorsMixin):
 
         def compute(a: Operand) -> tuple[Array, Array, Array]:
             value = a.value.max(axis=axis, keepdims=keepdims)
-            if a.exact:
+            if everywhere(a.exact):
                 error = np.zeros(np.shape(value))
             else:
                 reach = (a.error + OUTWARDS * np.abs(a.value)) * SLACK
@@ -157,7 +158,7 @@ class BoundedArray(Enclosures, Methods, NDArrayOperatorsMixin):
         clipped = raised if max is None else np.minimum(raised, max)
         ends = [None if end is None else self.operand(end) for end in (min, max)]
         with np.errstate(all="ignore"):
-            return clipped if clipped.exact else _recentred(clipped, self, *ends)
+            return clipped if everywhere(clipped.exact) else _recentred(clipped, self, *ends)
 
     def special(self, name: str) -> BoundedArray:
         """A function that NumPy lacks; see ``manual_backprop.special``."""
@@ -190,10 +191,8 @@ class BoundedArray(Enclosures, Methods, NDArrayOperatorsMixin):
             return self._continued_sum(ufunc, *operands)
         if ufunc is np.divide:
             return self._divide(*operands)
-        if ufunc in RESIDUALS and operands[0].exact and operands[1].exact:
+        if ufunc in RESIDUALS and somewhere(operands[0].exact | operands[1].exact):
             return self._of_exact(ufunc, *operands)
-        if ufunc is np.multiply and (operands[0].exact or operands[1].exact):
-            return self._scaled(*operands)
         if ufunc in rules.UFUNCS:
             return self._elementwise(rules.UFUNCS[ufunc], operands)
         if ufunc is np.matmul:
@@ -241,8 +240,8 @@ class BoundedArray(Enclosures, Methods, NDArrayOperatorsMixin):
                 _, smooth, _ = compute(*(_Smooth(x.value, x.smooth, x.exact) for x in operands))
                 smooth = np.where(np.isinf(error), np.inf, np.minimum(smooth, error))
         return BoundedArray(
-            np.asarray(value),
-            np.asarray(error),
+            as_array(value),
+            as_array(error),
             self.precision,
             smooth_error=smooth,
             limited=limited,
@@ -264,27 +263,37 @@ class BoundedArray(Enclosures, Methods, NDArrayOperatorsMixin):
             return value, error, m
 
         result = self._evaluate(compute, *operands)
-        result.exact = not relative and all(x.exact for x in operands)
+        if not relative:
+            result.exact = all_of(x.exact for x in operands)
         return result
 
     def _of_exact(self, ufunc: np.ufunc, a: BoundedArray, b: BoundedArray) -> BoundedArray:
-        """A sum, difference or product of exact operands, rounded only where it has to be."""
+        """A sum, difference or product of exact operands, rounded only where it has to be.
+
+        A product by an exact 1 or −1 is not rounded either, so that ties stay ties.
+        """
         result = self._elementwise(rules.UFUNCS[ufunc], [a, b])
-        needless = is_representable(ufunc, a.value, b.value, result.value, self.precision)
-        result.error = np.where(needless, 0.0, result.error)
-        result.exact = not result.error.any()
+        both = a.exact & b.exact
+        if ufunc is np.multiply and not everywhere(both):
+            self._scale(result, a, b)
+        if somewhere(both):
+            needless = is_representable(ufunc, a.value, b.value, result.value, self.precision)
+            needless = needless & both
+            result.error = np.where(needless, 0.0, result.error)
+            if result.smooth_error is not None:  # of other draws of a stack
+                result._smooth_error = np.where(needless, 0.0, result.smooth_error)
+            result.exact = both & has_none(result.error)
         return result
 
-    def _scaled(self, a: BoundedArray, b: BoundedArray) -> BoundedArray:
-        """a · b, one of them exact: by 1 or −1 it is not rounded, so that ties stay ties."""
-        result = self._elementwise(rules.UFUNCS[np.multiply], [a, b])
+    def _scale(self, result: BoundedArray, a: BoundedArray, b: BoundedArray) -> None:
+        """Take the rounding from a · b where one of them is exactly 1 or −1."""
         for factor, other in ((a, b), (b, a)):
-            if factor.exact and (unit := np.abs(factor.value) == 1).any():
+            unit = (np.abs(factor.value) == 1) & factor.exact
+            if somewhere(unit):
                 kept = unit & (np.abs(result.value) >= self.precision.smallest_normal)  # (2)
                 result.error = np.where(kept, other.error, result.error)
                 if result.smooth_error is not None:
                     result._smooth_error = np.where(kept, other.smooth, result.smooth_error)
-        return result
 
     def _matmul(self, a: BoundedArray, b: BoundedArray) -> BoundedArray:
         """a @ b with e = |v_a| e_b + e_a m_b + γ_n m_a m_b, m = |v| + e; (3)."""
@@ -294,23 +303,17 @@ class BoundedArray(Enclosures, Methods, NDArrayOperatorsMixin):
 
         def compute(x: Operand, y: Operand) -> tuple[Array, Array, Array]:
             value = x.value @ y.value
-            m_x, m_y = np.abs(x.value), np.abs(y.value)
-            if x.exact and y.exact:
-                m = m_x @ m_y
-                error = gamma * m
-            else:
-                # e_a m_b and γ m_a m_b in one product, (e_a + γ m_a) m_b, or the like
-                full_x, full_y = m_x + x.error, m_y + y.error
-                if x.exact:
-                    error = m = m_x @ (y.error + gamma * full_y)
-                else:
-                    error = m = (x.error + gamma * full_x) @ full_y
-                    if not y.exact:
-                        error = m + m_x @ y.error
-                # cheap and large enough; |v| is for products that γ would underflow
-                m = np.abs(value) + m / gamma
-                if not _is_limited(m, precision):
-                    m = full_x @ full_y  # the sharp one
+            m_x = np.abs(x.value)
+            full_y = np.abs(y.value) + y.error
+            # |v_a| e_b and γ |v_a| m_b in one product, then e_a m_b and γ e_a m_b in another:
+            # of exact operands, in a stack of others too, the latter is 0 and changes nothing.
+            error = m_x @ (y.error + gamma * full_y)
+            if not everywhere(x.exact):
+                error = error + x.error @ ((1 + gamma) * full_y)
+            # cheap and large enough; |v| is for products that γ would underflow
+            m = np.abs(value) + error / gamma
+            if not _is_limited(m, precision):
+                m = np.where(m <= precision.largest, m, (m_x + x.error) @ full_y)  # the sharp one
             flushed = np.minimum(m, terms * precision.smallest_normal)  # (2)
             return value, error * _SLACK + flushed, m
 
@@ -327,7 +330,7 @@ class BoundedArray(Enclosures, Methods, NDArrayOperatorsMixin):
             magnitude = np.abs(product.value)
             lost = ~(magnitude - product.error >= self.precision.smallest_relative)
             lost |= ~(magnitude + product.error <= self.precision.largest)
-            if lost.any():
+            if somewhere(lost):
                 result.error = np.where(lost, np.inf, result.error)
                 if result.smooth_error is not None:
                     result._smooth_error = np.where(lost, np.inf, result.smooth_error)
@@ -350,12 +353,20 @@ class BoundedArray(Enclosures, Methods, NDArrayOperatorsMixin):
         return result
 
 
+def all_of(flags: Iterable[Flag]) -> Flag:
+    """Whether several flags hold."""
+    found: Flag = True
+    for flag in flags:
+        found = found & flag
+    return found
+
+
 class _Smooth(NamedTuple):
     """An operand with its smooth error."""
 
     value: Array
     error: Array
-    exact: bool
+    exact: Flag
 
 
 # NumPy takes an array without axes more quickly than a Python number.
@@ -376,7 +387,7 @@ def _rounding(function: str, precision: Precision) -> tuple[Array, Array, bool, 
 def _is_limited(m: Array, precision: Precision) -> bool:
     """Whether every m is at most the precision's largest number."""
     half = precision.largest / 2
-    flat = m.ravel()
+    flat = raw(m).ravel()
     if flat.dot(flat) < half * half:  # a quick test that nearly always suffices
         return True
     return bool(np.maximum.reduce(flat, initial=0.0) <= precision.largest)
@@ -386,7 +397,7 @@ def blurred(x: BoundedArray, relative: float) -> BoundedArray:
     """Numbers that a function may have rounded before it used them."""
 
     def widened(error: Array) -> Array:
-        return np.asarray((error + relative * (np.abs(x.value) + error)) * SLACK)
+        return as_array((error + relative * (np.abs(x.value) + error)) * SLACK)
 
     smooth = None if x.smooth_error is None else widened(x.smooth_error)
     return BoundedArray(
@@ -407,26 +418,26 @@ def bounded(values: Any, precision: Precision) -> BoundedArray:
     A number between two of the precision's own may be rounded to the nearer. Subnormal ones
     may count as zero, so e = |v|; infinite ones and NaN have no bound.
     """
-    given = np.asarray(values)
+    given = as_array(values)
     if given.dtype.kind not in "biu" and not is_float(given.dtype):
         raise unsupported(f"an operand of dtype {given.dtype}")
-    value = np.array(given, dtype=np.float64)
+    value = as_new_array(given, np.float64)
     magnitude = np.abs(value)
     normal = magnitude >= precision.smallest_normal
     held = given.dtype == precision.dtype or np.can_cast(given.dtype, precision.dtype)
     with np.errstate(all="ignore"):
         if (
             held
-            and np.count_nonzero(normal) == np.count_nonzero(value)
+            and np.count_nonzero(raw(normal)) == np.count_nonzero(raw(value))
             and _is_limited(magnitude, precision)
         ):
-            return BoundedArray(value, np.zeros(value.shape), precision, exact=True)
+            return BoundedArray(value, np.zeros_like(value), precision, exact=True)
         finite = magnitude <= precision.largest
         usual = normal & finite
         rounding = np.abs(value - value.astype(precision.dtype))
     error = np.where(finite, np.where(usual, rounding, magnitude), np.inf)
-    limited = bool(finite.all())
-    return BoundedArray(value, error, precision, exact=not error.any(), limited=limited)
+    limited = everywhere(finite)
+    return BoundedArray(value, error, precision, exact=has_none(error), limited=limited)
 
 
 def bounded_as(values: Array) -> BoundedArray:
@@ -456,7 +467,7 @@ def select(mask: Mask, a: BoundedArray, b: BoundedArray) -> BoundedArray:
         error,
         a.precision,
         smooth_error=smooth,
-        exact=a.exact and b.exact and mask.undecided is None,
+        exact=a.exact & b.exact & mask.is_decided,
         limited=a.limited and b.limited,
     )
 
@@ -477,7 +488,7 @@ def _recentred(
     least, most = moved(a.error, -1), moved(a.error, 1)
     cut = (least > a.value - a.error) | (most < a.value + a.error)
     cut &= ~np.isinf(clipped.error)
-    if not cut.any():
+    if not somewhere(cut):
         return clipped
     centre = least + (most - least) / 2
     outwards = 2 * CENTRE_ROUNDOFF * np.abs(centre) * (least != most)
@@ -492,6 +503,7 @@ def _recentred(
         np.where(cut, reach(a.error), clipped.error),
         clipped.precision,
         smooth_error=None if smooth is None else np.where(cut, reach(a.smooth), smooth),
+        exact=clipped.exact,
         limited=clipped.limited,
     )
 
@@ -515,7 +527,7 @@ def _masked(mask: Mask, factor: BoundedArray) -> BoundedArray:
 
 def _compare(ufunc: np.ufunc, a: BoundedArray, b: BoundedArray) -> Mask:
     value = ufunc(a.value, b.value)
-    if a.exact and b.exact:
+    if everywhere(a.exact & b.exact):
         return Mask(value, None, a.precision)
     reach = a.error + b.error
     with np.errstate(invalid="ignore"):
@@ -529,9 +541,10 @@ def _sign(a: BoundedArray) -> BoundedArray:
     undecided = ~((np.abs(a.value) > a.error) | (a.error == 0))
     error = np.where(undecided, 1 + np.abs(value), 0.0)
     error = np.where(np.isinf(a.error), np.inf, error)  # the sign of NaN is NaN
-    smooth = np.zeros_like(value) if undecided.any() else None
+    smooth = np.zeros_like(value) if somewhere(undecided) else None
+    exact = has_none(undecided)
     return BoundedArray(
-        value, error, a.precision, smooth_error=smooth, exact=not undecided.any(), limited=a.limited
+        value, error, a.precision, smooth_error=smooth, exact=exact, limited=a.limited
     )
 
 
@@ -553,4 +566,4 @@ def _plain_index(index: Any) -> Any:
     """An index without masks of ours in it; an undecided mask cannot index."""
     if isinstance(index, tuple):
         return tuple(_plain_index(i) for i in index)
-    return np.asarray(index) if isinstance(index, Mask) else index
+    return index.decided if isinstance(index, Mask) else index

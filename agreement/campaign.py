@@ -24,9 +24,9 @@ from pathlib import Path
 from typing import IO, Any
 
 from agreement.casefile import write_case
-from agreement.cases import Case
+from agreement.cases import BLOCKS, DRAWS, Case
 from agreement.checking import gather_traces, judge_traces
-from agreement.random_check import Settings, draw, judge_case
+from agreement.random_check import Settings, draw, judge_case, judge_together
 from agreement.report import remark
 from agreement.shrinking import TRIES, shrink
 from agreement.statistics import Statistics, combine
@@ -34,7 +34,7 @@ from agreement.verdicts import MANUAL, TensorVerdict, Verdict
 from manual_backprop.validation import as_count
 from reference.modes import MODES
 
-CHUNK = 500
+CHUNK = BLOCKS * DRAWS
 # So many failures of each chunk are shrunk and written; all are counted.
 FAILURES_PER_CHUNK = 3
 # Tries of shrinking where the reference compiles for every new shape.
@@ -213,7 +213,7 @@ def judge_chunk(
     result = ChunkResult(start, stop, Statistics())
     with _ONE_AT_A_TIME, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for index in range(start, stop):
+        for index in judge_together(settings, range(start, stop), result.statistics):
             _judge(settings, index, result)
     return result
 
@@ -233,7 +233,7 @@ def _leave_with(parent: int) -> None:
 def _judge(settings: Settings, index: int, result: ChunkResult) -> None:
     """Judge one case; a crash is a failure as well, and does not end the campaign."""
     statistics = result.statistics
-    failed = len(statistics.disagreeing)
+    failed, before = len(statistics.disagreeing), statistics.cases
     crash = ""
     try:
         judge_case(settings, index, statistics)
@@ -241,7 +241,7 @@ def _judge(settings: Settings, index: int, result: ChunkResult) -> None:
         raise  # about the machine, not about the case
     except Exception as error:
         crash = f"raised {type(error).__name__}: {error}"
-        statistics.cases = index - result.start + 1
+        statistics.cases = before + 1
         statistics.add_disagreement(index, f"case {index}: {crash}")
     if settings.is_of_function(index):
         return  # its index says it all: a case file is one of a network
@@ -278,7 +278,7 @@ def identity(settings: Settings, chunk: int) -> dict[str, Any]:
         packages += ["tensorflow", "keras"]
     return {
         "format": "agreement-campaign",
-        "version": 3,
+        "version": 4,
         "seed": settings.seed,
         "dtype": settings.dtype,
         "against": list(settings.against),

@@ -11,8 +11,8 @@ import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cache
-from typing import Any
+from functools import cache, cached_property
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -25,6 +25,9 @@ from manual_backprop.typing import Array
 LARGEST_WIDTH = 8
 LARGEST_BATCH = 8
 DEEPEST = 4
+# A block has so many cases, and so many blocks take turns.
+DRAWS = 128
+BLOCKS = 32
 NICE_NUMBERS = np.array([0, 1, -1, 0.5, -0.5, 1 / 3, -1 / 3, 2, -2, 10, -10, 0.1, 3, 7])
 SPECIAL_NUMBERS = np.array(
     [0.0, -0.0, 1.0, -1.0, 1e-7, -1e-7, 1e-30, -1e-30, 1e-40, 1e-45, 1e4, -1e4, 1e10, -1e10, 1e30]
@@ -48,6 +51,9 @@ class Kind(StrEnum):
     SMOOTH = "smooth"  # uniform in (−2, 2)
     NICE = "nice"  # 0, ±1, ½, ⅓, 10 …: exact cancellations and ties
     HOSTILE = "hostile"  # special numbers, ties, zeros, saturation, extreme scales
+
+
+KINDS = tuple(Kind)
 
 
 @dataclass(frozen=True)
@@ -76,6 +82,42 @@ class Structure:
             return "other losses"
         fused = self.make_loss().is_fused_with(activations.get(self.activations[-1]).name)
         return "fused" if fused else "probabilities"
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What all cases of a block have in common: a structure, and sizes.
+
+    Attributes:
+        sizes: of the inputs, and of each layer's outputs. batch: how many samples.
+    """
+
+    structure: Structure
+    sizes: tuple[int, ...]
+    batch: int
+
+    @cached_property
+    def loss(self) -> Loss:
+        """The structure's loss."""
+        return self.structure.make_loss()
+
+    @cached_property
+    def weight_shapes(self) -> list[tuple[int, ...]]:
+        """The shapes of all weights, in order."""
+        shapes: list[tuple[int, ...]] = []
+        for i, activation in enumerate(self.structure.activations):
+            units = units_for(activation, self.sizes[i + 1])
+            shapes.append((self.sizes[i], units))
+            shapes += [(units,)] * self.structure.biases[i]
+        return shapes
+
+
+class Numbers(NamedTuple):
+    """All numbers of a case: weights, inputs (batch, features), and targets."""
+
+    weights: list[Array]
+    inputs: Array
+    targets: Array
 
 
 @dataclass
@@ -153,6 +195,42 @@ def fixed_sizes(structure_index: int) -> tuple[tuple[int, ...], int]:
     return tuple(int(n) for n in sizes), int(generator.integers(1, LARGEST_BATCH + 1))
 
 
+def block_of(index: int) -> int:
+    """Which block a case belongs to: one of ``DRAWS`` cases of the same frame.
+
+    Neighbours belong to different blocks, so that a few cases see many frames.
+    """
+    lap, place = divmod(index, BLOCKS * DRAWS)
+    return lap * BLOCKS + place % BLOCKS
+
+
+def draw_frame(seed: int, block: int, among: tuple[Structure, ...] | None = None) -> Frame:
+    """The frame of all cases of a block; its structure is one of the usual ones or ``among``."""
+    # The last number keeps it apart from the generators of cases.
+    generator = np.random.default_rng([seed, block, 1])
+    choices = structures() if among is None else among
+    structure = choices[int(generator.integers(len(choices)))]
+    widths = generator.integers(1, LARGEST_WIDTH + 1, len(structure.activations) + 1)
+    batch = int(generator.integers(1, LARGEST_BATCH + 1))
+    return Frame(structure, tuple(int(n) for n in widths), batch)
+
+
+def draw_numbers(
+    seed: int, index: int, dtype: str, frame: Frame, compiled_structures: int = 0
+) -> tuple[Kind, Frame, Numbers]:
+    """The numbers of the case number ``index`` of a seed, their kind and their frame.
+
+    With ``compiled_structures`` the frame is not the given one, but of fixed sizes and one of
+    that many structures.
+    """
+    generator = np.random.default_rng([seed, index])
+    kind = KINDS[int(generator.integers(len(KINDS)))]
+    if compiled_structures:
+        which = int(generator.integers(compiled_structures))
+        frame = Frame(structures()[which], *fixed_sizes(which))
+    return kind, frame, build_numbers(frame, kind, generator, dtype)
+
+
 def draw_case(
     seed: int,
     index: int,
@@ -161,24 +239,10 @@ def draw_case(
     compiled_structures: int = 0,
     among: tuple[Structure, ...] | None = None,
 ) -> Case:
-    """The case number ``index`` of a seed.
-
-    With ``compiled_structures`` the case has fixed sizes and one of that many structures.
-    """
-    generator = np.random.default_rng([seed, index])
-    kind = list(Kind)[int(generator.integers(len(Kind)))]
-    choices = structures() if among is None else among
-    if compiled_structures:
-        which = int(generator.integers(compiled_structures))
-        sizes, batch = fixed_sizes(which)
-    else:
-        which = int(generator.integers(len(choices)))
-        depth = len(choices[which].activations)
-        sizes = tuple(int(n) for n in generator.integers(1, LARGEST_WIDTH + 1, depth + 1))
-        batch = int(generator.integers(1, LARGEST_BATCH + 1))
-    case = build_case(choices[which], sizes, batch, kind, generator, dtype)
-    case.index = index
-    return case
+    """The case number ``index`` of a seed; see ``draw_frame`` and ``draw_numbers``."""
+    frame = draw_frame(seed, block_of(index), among)
+    kind, frame, numbers = draw_numbers(seed, index, dtype, frame, compiled_structures)
+    return make_case(frame, kind, numbers, dtype, index)
 
 
 def units_for(activation: str | Activation | None, outputs: int) -> int:
@@ -197,17 +261,40 @@ def build_case(
     change: Callable[[Array], None] | None = None,
 ) -> Case:
     """Draw weights, inputs and labels for given sizes; ``change`` may alter each array."""
+    frame = Frame(structure, sizes, batch)
+    return make_case(frame, kind, build_numbers(frame, kind, generator, dtype, change), dtype)
+
+
+def build_numbers(
+    frame: Frame,
+    kind: Kind,
+    generator: np.random.Generator,
+    dtype: str,
+    change: Callable[[Array], None] | None = None,
+) -> Numbers:
+    """Draw weights, inputs and labels; ``change`` may alter each array."""
+    draw_array = DRAWS_OF[kind]
 
     def draw(*shape: int) -> Array:
-        numbers = DRAWS[kind](generator, shape)
+        numbers = draw_array(generator, shape)
         if change is not None:
             change(numbers)
-        with np.errstate(over="ignore", under="ignore"):
-            return numbers.astype(dtype)
+        return numbers.astype(dtype)
 
-    def initialize(shape: tuple[int, ...], *_: object) -> Array:
-        return draw(*shape)
+    with np.errstate(over="ignore", under="ignore"):
+        weights = [draw(*shape) for shape in frame.weight_shapes]
+        targets = _draw_targets(frame, generator, draw, dtype)
+        return Numbers(weights, draw(frame.batch, frame.sizes[0]), targets)
 
+
+def make_case(frame: Frame, kind: Kind, numbers: Numbers, dtype: str, index: int = 0) -> Case:
+    """A model with given weights, and its batch."""
+    remaining = iter(numbers.weights)
+
+    def initialize(*_: object) -> Array:
+        return next(remaining)
+
+    structure, sizes = frame.structure, frame.sizes
     layers = [
         NaiveDense(
             sizes[i],
@@ -217,24 +304,17 @@ def build_case(
             kernel_initializer=initialize,
             bias_initializer=initialize,
             dtype=dtype,
-            seed=generator,
         )
         for i in range(len(structure.activations))
     ]
     model = NaiveSequential(layers)
-    targets = _draw_targets(structure, generator, draw, batch, sizes[-1], dtype)
-    return Case(structure, model, draw(batch, sizes[0]), targets, kind)
+    return Case(structure, model, numbers.inputs, numbers.targets, kind, index)
 
 
 def _draw_targets(
-    structure: Structure,
-    generator: np.random.Generator,
-    draw: Callable[..., Array],
-    batch: int,
-    outputs: int,
-    dtype: str,
+    frame: Frame, generator: np.random.Generator, draw: Callable[..., Array], dtype: str
 ) -> Array:
-    loss = structure.make_loss()
+    loss, batch, outputs = frame.loss, frame.batch, frame.sizes[-1]
     labels: Any = generator.integers(0, outputs, batch)
     if loss.labels == "bits":
         labels = generator.integers(0, 2, (batch, outputs))
@@ -271,7 +351,7 @@ def _hostile(generator: np.random.Generator, shape: tuple[int, ...]) -> Array:
     return np.clip(numbers, -1e37, 1e37)
 
 
-DRAWS: dict[Kind, Callable[[np.random.Generator, tuple[int, ...]], Array]] = {
+DRAWS_OF: dict[Kind, Callable[[np.random.Generator, tuple[int, ...]], Array]] = {
     Kind.SMOOTH: _smooth,
     Kind.NICE: _nice,
     Kind.HOSTILE: _hostile,

@@ -290,6 +290,17 @@ def judge_traces(
         for witness, trace in traces.items()
         for name, note in trace.complaints.items()
     ]
+    pairs, local_of = expected_pairs(model, inputs, targets, loss, traces)
+    verdicts += judge_pairs(pairs)
+    witnesses = {name: trace for name, trace in traces.items() if name not in (MANUAL, DUAL)}
+    mark_known(verdicts, model, targets, loss, witnesses, local_of)
+    return verdicts
+
+
+def expected_pairs(
+    model: NaiveSequential, inputs: Array, targets: Array, loss: Loss, traces: Mapping[str, Trace]
+) -> tuple[list[tuple[Trace, Trace, View, str]], dict[str, Trace]]:
+    """What there is to judge: (actual, expected, view, witness); and each local expectation."""
     with own_error():
         own = theirs = expect_end_to_end(model, inputs, targets, loss)
         differ = has_other_formulas(model, loss)
@@ -310,10 +321,7 @@ def judge_traces(
             if name == DUAL:
                 steps = dual_local_trace(*stored)
             pairs.append((steps, local_of[name], View.LOCAL, name))
-        verdicts += judge_pairs(pairs)
-    witnesses = {name: trace for name, trace in traces.items() if name not in (MANUAL, DUAL)}
-    mark_known(verdicts, model, targets, loss, witnesses, local_of)
-    return verdicts
+    return pairs, local_of
 
 
 def _required(traces: Mapping[str, Trace]) -> frozenset[tuple[str, str]]:

@@ -267,7 +267,9 @@ def campaign(
     scheduler: Annotated[
         str | None, typer.Option(help="Address of a Dask scheduler, in place of --jobs.")
     ] = None,
-    chunk: Annotated[int, typer.Option(help="Cases handed out and checkpointed at a time.")] = 500,
+    chunk: Annotated[
+        int | None, typer.Option(help="Cases handed out and checkpointed at a time: 4096.")
+    ] = None,
     catalogue: Annotated[
         bool,
         typer.Option("--catalogue", help="Every variant, and functions alone."),
@@ -283,7 +285,9 @@ def campaign(
     witnesses = tuple(resolve_references(_names(against)))
     settings = Settings(seed, as_dtype(dtype).name, witnesses, catalogue)
     place = default_directory(settings) if directory is None else directory
-    how: dict[str, Any] = {"jobs": jobs, "scheduler": scheduler, "chunk": chunk}
+    how: dict[str, Any] = {"jobs": jobs, "scheduler": scheduler}
+    if chunk is not None:
+        how["chunk"] = chunk
     try:
         with progress("judging random cases", quiet=as_json) as advance_to:
             statistics = run_campaign(settings, cases, place, **how, advance=advance_to)

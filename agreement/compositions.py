@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
+from agreement.alike import filled_as
 from agreement.complaints import refuse_options, unsupported
 from agreement.precision import is_float
 from agreement.rearrangements import is_carrying
@@ -253,7 +254,7 @@ def _filled(number: float | None) -> Callable[..., Any]:
         fill = fill_value if number is None else number
         if is_carrying(fill):
             return np.broadcast_to(fill, np.shape(a)).copy()
-        return found.operand(np.full(np.shape(a), fill, dtype=found.dtype))
+        return found.operand(filled_as(found.value, np.shape(a), fill, found.dtype))
 
     return like
 

@@ -17,10 +17,10 @@ from typing import Any
 
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
-from numpy.lib.stride_tricks import as_strided
 from numpy.typing import DTypeLike
 
 from agreement import rearrangements, rules
+from agreement.alike import Flag, as_array, as_draws, has_none, inverse, repeated_view, somewhere
 from agreement.complaints import callers_line, refuse_options
 from agreement.compositions import COMPOSITIONS, METHODS
 from agreement.derivatives import (
@@ -51,14 +51,15 @@ class Run:
 
     work: np.dtype[Any]
     other_way: bool = False
-    met: bool = False
+    met: Flag = False
 
     def decide(self, usual: Array, tied: Array) -> Array:
         """The usual decision, or the opposite one at ties."""
-        if not np.any(tied):
-            return usual
-        self.met = True
-        return usual ^ tied if self.other_way else usual
+        if somewhere(tied):
+            self.met = self.met | inverse(has_none(tied))
+            if self.other_way:
+                return usual ^ tied
+        return usual
 
 
 class DualArray(Methods, NDArrayOperatorsMixin):
@@ -75,12 +76,12 @@ class DualArray(Methods, NDArrayOperatorsMixin):
     __slots__ = ("dtype", "run", "tangents", "value")
 
     def __init__(self, value: Array, tangents: Array, run: Run, dtype: np.dtype[Any]) -> None:
-        self.value = np.asarray(value, dtype=run.work)
+        self.value = as_array(value, run.work)
         if run.work.itemsize > np.dtype(np.float64).itemsize:
             # A wider exponent range would keep what every float64 evaluation rounds to 0. There
             # is nothing of the kind in a view, which stays one.
             tiny = (np.abs(self.value) < SMALLEST_DOUBLE) & (self.value != 0)
-            if tiny.any():
+            if somewhere(tiny):
                 self.value = np.where(tiny, 0, self.value)
         self.tangents = tangents
         self.run = run
@@ -110,12 +111,11 @@ class DualArray(Methods, NDArrayOperatorsMixin):
 
         Where it gives a view of one tangent, it gives the same one of all: they are laid out alike.
         """
-        value = np.asarray(move(self.value))
-        first = np.asarray(move(self.tangents[0])) if len(self.tangents) else value
+        value = as_array(move(self.value))
+        first = as_array(move(self.tangents[0])) if len(self.tangents) else value
         if len(self.tangents) and np.may_share_memory(first, self.tangents):
-            shape, strides = (len(self.tangents), *first.shape), self.tangents.strides[:1]
-            return self._new(value, as_strided(first, shape, strides + first.strides))
-        tangents = [np.asarray(move(t)) for t in self.tangents]
+            return self._new(value, repeated_view(first, self.tangents))
+        tangents = [as_array(move(t)) for t in self.tangents]
         return self._new(value, np.stack(tangents) if tangents else np.zeros((0, *value.shape)))
 
     @property
@@ -146,7 +146,8 @@ class DualArray(Methods, NDArrayOperatorsMixin):
 
     def __getitem__(self, index: Any) -> DualArray:
         inner = index if isinstance(index, tuple) else (index,)
-        return self._new(self.value[index], self.tangents[(slice(None), *inner)])
+        tangents = as_draws(self.tangents, self.value)
+        return self._new(self.value[index], tangents[(slice(None), *inner)])
 
     def __setitem__(self, index: Any, new: Any) -> None:
         source = self.operand(new)
@@ -170,7 +171,7 @@ class DualArray(Methods, NDArrayOperatorsMixin):
         if isinstance(x, int | float) and not isinstance(x, np.generic):
             with np.errstate(over="ignore"):
                 x = self.dtype.type(x)
-        value = np.asarray(x, dtype=self.run.work)
+        value = as_array(x, self.run.work)
         return self._new(value, np.zeros((len(self.tangents), *value.shape), self.run.work))
 
     # -- reductions -------------------------------------------------------------------------
@@ -196,8 +197,8 @@ class DualArray(Methods, NDArrayOperatorsMixin):
         axes = self._axes(axis)
         value = self.value.max(axis=axes, keepdims=True)
         largest = self.value == value
-        if (largest.sum(axis=axes) > 1).any():
-            self.run.met = True
+        several = largest.sum(axis=axes) > 1
+        self.run.decide(several, several)
         if self.run.other_way:
             share = largest / largest.sum(axis=axes, keepdims=True)
         else:
@@ -347,9 +348,8 @@ def _argsort(
         a, axis = a.ravel(), 0
     usual = np.argsort(a.value, axis, kind="stable")
     other = a.shape[axis] - 1 - np.argsort(np.flip(a.value, axis), axis, kind="stable")
-    if (usual == other).all():
-        return usual
-    found.run.met = True
+    differ = usual != other
+    found.run.decide(differ, differ)
     return other if found.run.other_way else usual
 
 
@@ -375,7 +375,7 @@ def _argmax(
         return _argmax(found, a.ravel(), 0).reshape(shape)
     usual = np.argmax(a.value, axis, keepdims=bool(keepdims))
     other = a.shape[axis] - 1 - np.argmax(np.flip(a.value, axis), axis, keepdims=bool(keepdims))
-    return np.asarray(
+    return as_array(
         np.where(found.run.decide(np.equal(usual, usual), usual != other), usual, other)
     )
 

@@ -8,8 +8,10 @@ from typing import Any, Self, TypeAlias
 import numpy as np
 from numpy.typing import DTypeLike
 
+from agreement.alike import Flag, as_array, as_draws, as_new_array
 from agreement.complaints import callers_line
 from agreement.precision import Precision, is_float
+from agreement.stacked import Stacked
 from manual_backprop.typing import Array
 
 Move: TypeAlias = Callable[[Array], Array]
@@ -42,10 +44,12 @@ class Enclosures:
         precision: Precision,
         *,
         smooth_error: Array | None = None,
-        exact: bool = False,
+        exact: Flag = False,
         limited: bool = True,
         terms: int = 0,
     ) -> None:
+        if isinstance(value, Stacked) != isinstance(error, Stacked):
+            value, error = as_draws(value, error), as_draws(error, value)
         self.value = value
         self.error = error
         self.precision = precision
@@ -53,7 +57,7 @@ class Enclosures:
         self.divisor: Any = None
         # What a view shares with the array that it is a view of, it asks that array for.
         self.parent: Self | None = None
-        self.move: Move = np.asarray
+        self.move: Move = as_array
         self._smooth_error = smooth_error
         self._exact = exact
         self._limited = limited
@@ -64,12 +68,12 @@ class Enclosures:
     dtype = property(lambda self: self.precision.dtype)
 
     @property
-    def exact(self) -> bool:
+    def exact(self) -> Flag:
         """Whether every error is known to be zero, also in what shares this memory."""
         return self._exact if self.parent is None else self.parent.exact
 
     @exact.setter
-    def exact(self, exact: bool) -> None:
+    def exact(self, exact: Flag) -> None:
         if self.parent is not None:
             self.parent.exact = exact
         self._exact = exact
@@ -90,14 +94,14 @@ class Enclosures:
         """See the class."""
         if self._smooth_error is None and self.parent is not None:
             above = self.parent.smooth_error
-            self._smooth_error = None if above is None else np.asarray(self.move(above))
+            self._smooth_error = None if above is None else as_array(self.move(above))
         return self._smooth_error
 
     def _split(self) -> None:
         """Have a smooth error from here on, together with what shares this memory."""
         if self.smooth_error is None:
             if self.parent is None:
-                self._smooth_error = np.array(self.error)
+                self._smooth_error = as_new_array(self.error)
             else:
                 self.parent._split()
 
@@ -131,9 +135,9 @@ class Enclosures:
         """Apply a rearrangement of elements to value and errors alike."""
         if self.error.strides != self.value.strides and self.parent is None:
             self._lay_out()
-        error = np.asarray(move(self.error))
+        error = as_array(move(self.error))
         result = type(self)(
-            np.asarray(move(self.value)),
+            as_array(move(self.value)),
             error,
             self.precision,
             exact=self.exact,
@@ -143,7 +147,7 @@ class Enclosures:
         if np.may_share_memory(error, self.error):
             result.parent, result.move = self, move
         elif self.smooth_error is not None:
-            result._smooth_error = np.asarray(move(self.smooth_error))
+            result._smooth_error = as_array(move(self.smooth_error))
         return result
 
     def _lay_out(self) -> None:

@@ -9,12 +9,14 @@ them, which may cancel as a tape does; the manual run is always judged by its ow
 from __future__ import annotations
 
 import copy
+import functools
 import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 
+from agreement.alike import has_none
 from agreement.bounded import BoundedArray
 from manual_backprop import special
 from manual_backprop.activations import Activation, Sparsemax
@@ -272,18 +274,19 @@ def _largest(
     """
     with np.errstate(all="ignore"):
         ends = [extra(x.value + side * x.error, arguments) for side in (-1, 0, 1)]
-    return (x.precision.roundoff if unit is None else unit) * np.maximum.reduce(ends)
+    largest = functools.reduce(np.maximum, ends)
+    return (x.precision.roundoff if unit is None else unit) * largest
 
 
 def _widened(x: BoundedArray, extra: Array) -> BoundedArray:
     """The same values with larger errors; an infinite error stays one."""
-    smooth = None if x.smooth_error is None else x.smooth_error + extra
     extra = np.where(np.isnan(extra), 0.0, extra)
+    smooth = None if x.smooth_error is None else x.smooth_error + extra
     return BoundedArray(
         x.value,
         x.error + extra,
         x.precision,
         smooth_error=smooth,
-        exact=x.exact and not extra.any(),
+        exact=x.exact & has_none(extra),
         limited=x.limited,
     )

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from agreement.cases import DRAWS, LARGEST_BATCH, LARGEST_WIDTH, SPECIAL_NUMBERS, Kind
+from agreement.cases import DRAWS_OF, LARGEST_BATCH, LARGEST_WIDTH, SPECIAL_NUMBERS, Kind
 from agreement.function_check import Function
 from manual_backprop import activations
 from manual_backprop.activations import ACTIVATIONS, Activation
@@ -87,7 +87,7 @@ def build_function_case(
     shape = tuple(int(generator.integers(1, n + 1)) for n in (LARGEST_BATCH, LARGEST_WIDTH))
     if isinstance(subject, Activation):
         inputs = _arguments(subject, kind, generator, shape, dtype)
-        grad_output = _cast(DRAWS[Kind.SMOOTH](generator, _output_shape(subject, inputs)), dtype)
+        grad_output = _cast(DRAWS_OF[Kind.SMOOTH](generator, _output_shape(subject, inputs)), dtype)
         return FunctionCase(subject, inputs, grad_output, None, kind)
     if isinstance(subject, Regularizer):
         weights = _cast(_numbers(kind, generator, shape), dtype)
@@ -159,7 +159,7 @@ def _near(targets: Array, predictions: Array, loss: Loss, generator: Generator) 
 
 
 def _numbers(kind: Kind, generator: Generator, shape: tuple[int, ...]) -> Array:
-    return DRAWS[kind](generator, shape)
+    return DRAWS_OF[kind](generator, shape)
 
 
 def _probabilities(kind: Kind, generator: Generator, shape: tuple[int, ...]) -> Array:

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
 from agreement import rearrangements
-from agreement.bounded import BoundedArray, select
+from agreement.alike import as_array, everywhere
+from agreement.bounded import BoundedArray, all_of, select
 from agreement.complaints import refuse_options, unsupported
 from agreement.compositions import COMPOSITIONS, METHODS
 from agreement.masks import COMPLAINT, Mask
@@ -45,7 +46,7 @@ def _where(found: BoundedArray, condition: Any, *branches: Any) -> BoundedArray:
     if len(branches) != 2 or isinstance(condition, BoundedArray):
         raise unsupported("np.where without a mask and two branches")
     a, b = branches
-    mask = condition if isinstance(condition, Mask) else Mask(np.asarray(condition, dtype=bool))
+    mask = condition if isinstance(condition, Mask) else Mask(as_array(condition, bool))
     return select(mask, found.operand(a), found.operand(b))
 
 
@@ -61,7 +62,7 @@ def _join(
         func([x.error for x in operands], *args, **axis),
         found.precision,
         smooth_error=func([x.smooth for x in operands], *args, **axis) if kinked else None,
-        exact=all(x.exact for x in operands),
+        exact=all_of(x.exact for x in operands),
         limited=all(x.limited for x in operands),
     )
 
@@ -106,7 +107,7 @@ def _argsort(
     decided = ends[:-1] < value[1:] - error[1:]
     if kind in ("stable", "mergesort"):
         decided |= (error == 0).all(axis=0)
-    if not decided.all():
+    if not everywhere(decided):
         raise TypeError(COMPLAINT.format(name="np.argsort, which depends on the outcome"))
     return order
 
@@ -128,7 +129,7 @@ def _argmax(
     value, error = (np.take_along_axis(x, chosen, axis) for x in (a.value, a.error))
     decided = (value - error > a.value + a.error) | ((a.error == 0) & (error == 0))
     np.put_along_axis(decided, chosen, True, axis)
-    if not decided.all():
+    if not everywhere(decided):
         raise TypeError(COMPLAINT.format(name="np.argmax, which depends on the outcome"))
     return chosen if keepdims else np.squeeze(chosen, axis)
 
@@ -163,7 +164,7 @@ def _prod(
         m = magnitude + x.error
         product, highest = m.prod(axis=-1), np.maximum(m, 1).prod(axis=-1)
         error = np.zeros(product.shape)
-        if not x.exact:
+        if not everywhere(x.exact):
             ones = np.ones((*product.shape, 1))
             before = np.concatenate([ones, magnitude[..., :-1]], axis=-1).cumprod(axis=-1)
             after = np.concatenate([ones, m[..., :0:-1]], axis=-1).cumprod(axis=-1)[..., ::-1]

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
+from agreement.alike import Flag, as_array, as_new_array, has_none, somewhere
 from agreement.precision import Precision
 from manual_backprop.typing import Array
 
@@ -31,9 +32,10 @@ class Mask(NDArrayOperatorsMixin):
     def __init__(
         self, value: Array, undecided: Array | None = None, precision: Precision | None = None
     ) -> None:
-        self.value = np.asarray(value)
-        somewhere = undecided is not None and undecided.any()
-        self.undecided = np.asarray(undecided) if somewhere else None
+        self.value = as_array(value)
+        self.undecided = None
+        if undecided is not None and somewhere(undecided):
+            self.undecided = as_array(undecided)
         self.precision = precision
 
     shape = property(lambda self: self.value.shape)
@@ -58,7 +60,7 @@ class Mask(NDArrayOperatorsMixin):
 
     def copy(self) -> Mask:
         """An independent copy."""
-        return self._rearranged(np.array)
+        return self._rearranged(as_new_array)
 
     def _rearranged(self, move: Callable[[Array], Array]) -> Mask:
         undecided = None if self.undecided is None else move(self.undecided)
@@ -67,6 +69,16 @@ class Mask(NDArrayOperatorsMixin):
     def astype(self, dtype: Any, copy: bool = True) -> Mask:
         """The mask itself: it counts as 0 and 1 wherever numbers are expected."""
         return self
+
+    @property
+    def is_decided(self) -> Flag:
+        """Whether nothing is undecided."""
+        return True if self.undecided is None else has_none(self.undecided)
+
+    @property
+    def decided(self) -> Array:
+        """The mask as a plain one."""
+        return self._decided("conversion to an array")
 
     def __bool__(self) -> bool:
         return bool(self._decided("the truth value"))
@@ -98,7 +110,7 @@ class Mask(NDArrayOperatorsMixin):
         if any(isinstance(x, BoundedArray) for x in inputs):
             return NotImplemented  # the error-carrying operand knows what to do
         if method == "__call__" and not kwargs and ufunc in _LOGICAL:
-            masks = [x if isinstance(x, Mask) else Mask(np.asarray(x, dtype=bool)) for x in inputs]
+            masks = [x if isinstance(x, Mask) else Mask(as_array(x, bool)) for x in inputs]
             result = _LOGICAL[ufunc](*masks)
             result.precision = self.precision
         else:

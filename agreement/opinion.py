@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from agreement.alike import Flag, as_array, somewhere
 from agreement.dual import DualArray, Run
 from agreement.expectation import copy_with_weights
 from manual_backprop import NaiveSequential
@@ -93,15 +94,21 @@ class _Directions:
         with np.errstate(all="ignore"):
             found = _narrow(passes(run).tangents)
             other = None
-            if run.met:
+            if somewhere(run.met):
                 other = _narrow(passes(Run(self.work, other_way=True)).tangents)
         gradients = {}
         for subject, (first, directions) in self.blocks.items():
             block = slice(first, first + len(directions))
             gradients[subject] = found[block]
             if other is not None:
-                gradients[subject] = _where_same(found[block], other[block])
+                gradients[subject] = _settled(found[block], other[block], run.met)
         return gradients
+
+
+def _settled(found: Array, other: Array, met: Flag) -> Array:
+    """What was found, but NaN where ties were met and decided otherwise change it."""
+    same = _where_same(found, other)
+    return same if met is True else np.where(met, same, found)
 
 
 def _where_same(one: Array, other: Array) -> Array:
@@ -120,7 +127,7 @@ def _narrow(array: Any) -> Any:
     """Back to float64, flushed to zero where the judge's centre may have underflowed."""
     if array is None:
         return None
-    narrow = np.asarray(array, np.float64)
+    narrow = as_array(array, np.float64)
     return np.where(np.abs(narrow) < SMALLEST_NORMAL, 0.0, narrow)
 
 
@@ -186,7 +193,10 @@ class _Witness:
                 layers[:], trace.loss = noted, _narrow(value.value)
             return value
 
-        found = directions.gradients(passes)
+        if self._can_be_chained(directions):
+            found = self._chained_gradients(inputs, trace)
+        else:
+            found = directions.gradients(passes)
         for place, layer in enumerate(layers):
             for tensor in ("inputs", "pre_activation", "output"):
                 if (place, tensor) in found:
@@ -196,6 +206,38 @@ class _Witness:
             below.grad_output = above.grad_inputs
         self._store_weight_gradients(trace, found, directions, self.model.gradient_names)
         return trace
+
+    def _can_be_chained(self, directions: _Directions) -> bool:
+        """Whether the loss depends on each step through the next one only, all of them whole."""
+        return directions.whole == {*directions.blocks} and not self.model.is_penalised
+
+    def _chained_gradients(self, inputs: Array, trace: Trace) -> dict[Any, Array]:
+        """As ``_Directions.gradients`` of the whole pass; the trace gets its forward tensors."""
+        # Imported here: most checks are of one step.
+        from agreement.chained import chained_gradients
+
+        run = Run(self.work)
+        with np.errstate(all="ignore"):
+            found = chained_gradients(self, inputs, run, trace)
+            for layer in trace.layers:
+                layer.inputs, layer.pre_activation, layer.output = map(
+                    _narrow, (layer.inputs, layer.pre_activation, layer.output)
+                )
+            trace.loss = _narrow(trace.loss)
+            found = {subject: _narrow(rows) for subject, rows in found.items()}
+            if somewhere(run.met):
+                noted = Trace([LayerTrace(layer.name) for layer in trace.layers])
+                again = chained_gradients(self, inputs, Run(self.work, other_way=True), noted)
+                for subject, rows in found.items():
+                    found[subject] = _settled(rows, _narrow(again[subject]), run.met)
+        return found
+
+    def whole_directions(self, subjects: dict[Any, Array]) -> _Directions:
+        """One direction for each element of each subject."""
+        directions = _Directions(self.work, self.dtype)
+        for subject, array in subjects.items():
+            directions.add_whole(subject, array.shape)
+        return directions
 
     def _directions(self, layers: list[LayerTrace]) -> _Directions:
         """Directions for all tensors between the steps, and for all weights."""

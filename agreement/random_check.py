@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
-from agreement.cases import Case, draw_case, structures
+from agreement.cases import (
+    BLOCKS,
+    DRAWS,
+    Case,
+    Frame,
+    Kind,
+    Numbers,
+    block_of,
+    draw_frame,
+    draw_numbers,
+    make_case,
+    structures,
+)
 from agreement.checking import gather_traces, judge_traces
 from agreement.function_cases import draw_function_case
 from agreement.function_check import check_function
 from agreement.report import remark
+from agreement.stacks import Stack, judge_stack
 from agreement.statistics import Statistics
 from agreement.verdicts import MANUAL, Verdict
 from reference.modes import MODES
@@ -53,10 +67,67 @@ def run_cases(
 ) -> Statistics:
     """Judge the cases with the given indices; ``advance`` is called after each."""
     statistics = Statistics()
-    for index in indices:
+    for index in judge_together(settings, indices, statistics, advance):
         judge_case(settings, index, statistics)
         advance()
     return statistics
+
+
+def judge_together(
+    settings: Settings,
+    indices: Iterable[int],
+    statistics: Statistics,
+    advance: Callable[[], None] = lambda: None,
+) -> list[int]:
+    """Judge cases of the same frame in one go; the indices of those that are left to be judged.
+
+    Left are single functions, draws in which something disagrees, and those of stacks that cannot
+    be treated alike. What is found of a draw does not depend on the others of its stack.
+    """
+    left = []
+    stacks: dict[tuple[Frame, tuple[str, ...]], list[tuple[int, Kind, Numbers]]] = {}
+    for index in indices:
+        if settings.is_of_function(index):
+            left.append(index)
+        else:
+            kind, frame, numbers, names = draw_parts(settings, index)
+            stacks.setdefault((frame, tuple(names)), []).append((index, kind, numbers))
+    for (frame, asked), draws in stacks.items():
+        for start in range(0, len(draws), DRAWS):
+            part = draws[start : start + DRAWS]
+            settled = _judge_stack(frame, asked, part, statistics)
+            for (index, *_), done in zip(part, settled, strict=True):
+                if done:
+                    advance()
+                else:
+                    left.append(index)
+    return sorted(left)
+
+
+def _judge_stack(
+    frame: Frame,
+    names: Sequence[str],
+    draws: Sequence[tuple[int, Kind, Numbers]],
+    statistics: Statistics,
+) -> list[bool]:
+    """Count the verdicts of the draws of a stack; False for those that are left to be judged."""
+    kinds = [kind for _, kind, _ in draws]
+    try:
+        found = judge_stack(Stack.of(frame, kinds, [numbers for *_, numbers in draws]), names)
+    except (ImportError, OSError, MemoryError):
+        raise  # about the machine, not about the draws
+    except Exception:
+        return [False] * len(draws)  # each by itself tells which of them crashes, if one does
+    path, settled = frame.structure.path_name, found.settled.copy()
+    statistics.add_stack(path, kinds, found.verdicts, settled)
+    for draw, verdicts in found.excused.items():
+        statistics.add_verdicts(path, kinds[draw], verdicts)
+        settled[draw] = True
+    statistics.cases += int(settled.sum())
+    for name in names:
+        statistics.compared[name] += int(settled.sum())
+        statistics.allclose[name] += int((found.allclose[name] & settled).sum())
+    return settled.tolist()
 
 
 def judge_case(settings: Settings, index: int, statistics: Statistics) -> None:
@@ -101,16 +172,25 @@ def _judge_function_case(settings: Settings, index: int, statistics: Statistics)
 
 def draw(settings: Settings, index: int) -> tuple[Case, list[str]]:
     """A case and the references that can be asked about it."""
+    kind, frame, numbers, names = draw_parts(settings, index)
+    return make_case(frame, kind, numbers, settings.dtype, index), names
+
+
+def draw_parts(settings: Settings, index: int) -> tuple[Kind, Frame, Numbers, list[str]]:
+    """What a case consists of, and the references that can be asked about it."""
     with_xla = any(MODES[name].xla for name in settings.against if name in MODES)
     compiled = with_xla and index % COMPILED_EVERY < COMPILED_SHARE
-    case = draw_case(
-        settings.seed,
-        index,
-        settings.dtype,
-        compiled_structures=COMPILED_STRUCTURES if compiled else 0,
-        among=structures(CATALOGUE_STRUCTURES, with_variants=True) if settings.catalogue else None,
+    frame = _frame(settings, block_of(index))
+    kind, frame, numbers = draw_numbers(
+        settings.seed, index, settings.dtype, frame, COMPILED_STRUCTURES if compiled else 0
     )
     asked = [
         name for name in settings.against if compiled or name not in MODES or not MODES[name].xla
     ]
-    return case, asked
+    return kind, frame, numbers, asked
+
+
+@lru_cache(maxsize=4 * BLOCKS)
+def _frame(settings: Settings, block: int) -> Frame:
+    among = structures(CATALOGUE_STRUCTURES, with_variants=True) if settings.catalogue else None
+    return draw_frame(settings.seed, block, among)

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import sys
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from agreement.stack_verdicts import StackVerdicts
 from agreement.verdicts import TensorVerdict, Verdict, View
+from manual_backprop.typing import Array
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 # Floors are kept as counts per hundredth of a decade: a median good to 2.4 %.
 BINS_PER_DECADE = 100
+BIN_OF_0 = -1_000_000
 # So many disagreements are kept word for word; all are counted.
 KEPT_REMARKS = 20
 
@@ -50,10 +56,31 @@ class Statistics:
         """Count one case's verdicts."""
         self.verdicts.update((path, kind, v.view, v.verdict) for v in verdicts)
         self.zeros.update((path, kind, v.view) for v in verdicts if v.zero)
-        self.floors.update((path, kind, v.view, _bin(v.floor)) for v in verdicts if not v.zero)
+        counted = [v for v in verdicts if not v.zero]
+        bins = _bins(np.array([v.floor for v in counted])).tolist()
+        self.floors.update((path, kind, v.view, b) for v, b in zip(counted, bins, strict=True))
         outside = (Verdict.DISAGREE, Verdict.KNOWN)
         ratios = [v.ratio for v in verdicts if v.verdict not in outside]
         self.worst_ratio = max([self.worst_ratio, *ratios])
+
+    def add_stack(
+        self, path: str, kinds: Sequence[str], found: StackVerdicts, judged: Array
+    ) -> None:
+        """Count the verdicts of those draws of a stack that are ``judged`` so, (draws,)."""
+        for kind, view in itertools.product(sorted({*kinds}), View):
+            rows = judged & (np.array(kinds) == kind)
+            columns = np.array([v == view for v in found.views], bool)
+            part = found.only(rows, columns)
+            counts = np.bincount(part.codes.ravel(), minlength=len(Verdict)).tolist()
+            for verdict, n in zip(Verdict, counts, strict=True):
+                if n:
+                    self.verdicts[path, kind, view, verdict] += n
+            if part.zero.any():
+                self.zeros[path, kind, view] += int(part.zero.sum())
+            bins, times = np.unique(_bins(part.floor[~part.zero]), return_counts=True)
+            for index, n in zip(bins.tolist(), times.tolist(), strict=True):
+                self.floors[path, kind, view, index] += n
+            self.worst_ratio = max(self.worst_ratio, float(part.ratio.max(initial=0.0)))
 
     def add_disagreement(self, index: int, remark: str) -> None:
         """Note a case in which something disagreed."""
@@ -232,19 +259,17 @@ def summary_lines(statistics: Statistics) -> list[str]:
     return lines
 
 
-def _bin(floor: float) -> int:
-    """The floor's bin; 0 and infinity have bins of their own at the ends."""
-    if not floor > 0:
-        return -1_000_000
-    if math.isinf(floor):
-        return 1_000_000
-    return math.floor(math.log10(floor) * BINS_PER_DECADE)
+def _bins(floors: Array) -> Array:
+    """The floors' bins; 0 and infinity have bins of their own at the ends."""
+    with np.errstate(all="ignore"):
+        bins = np.clip(np.floor(np.log10(floors) * BINS_PER_DECADE), BIN_OF_0, -BIN_OF_0)
+    return np.where(floors > 0, bins, BIN_OF_0).astype(int)
 
 
 def _middle(index: int) -> float:
     """The floor that a bin stands for."""
     exponent = (index + 0.5) / BINS_PER_DECADE
-    if index == _bin(0.0):
+    if index == BIN_OF_0:
         return 0.0
     return math.inf if exponent > sys.float_info.max_10_exp else 10**exponent
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from agreement.alike import everywhere, has_none, somewhere
 from agreement.bounded import BoundedArray
 from agreement.complaints import unsupported
 from agreement.masks import Mask
@@ -29,16 +30,17 @@ def _stepped(step: Callable[[Any], Any]) -> Callable[..., BoundedArray]:
 
     def rule(x: BoundedArray) -> BoundedArray:
         value = step(x.value)
-        if x.exact:
+        if everywhere(x.exact):
             return BoundedArray(value, np.zeros(x.shape), x.precision, exact=True)
         with np.errstate(invalid="ignore"):
             low = np.where(x.error > 0, np.nextafter(x.value - x.error, -np.inf), x.value)
             high = np.where(x.error > 0, np.nextafter(x.value + x.error, np.inf), x.value)
             error = np.maximum(step(high) - value, value - step(low))
         error = np.where(np.isfinite(x.error), error, np.inf)
-        smooth = np.where(np.isinf(error), np.inf, 0.0) if error.any() else None
+        smooth = np.where(np.isinf(error), np.inf, 0.0) if somewhere(error) else None
+        exact = has_none(error)
         return BoundedArray(
-            value, error, x.precision, smooth_error=smooth, exact=not error.any(), limited=x.limited
+            value, error, x.precision, smooth_error=smooth, exact=exact, limited=x.limited
         )
 
     return rule
@@ -52,7 +54,8 @@ def _heaviside(x: BoundedArray, at_0: BoundedArray) -> Any:
 def _nothing(x: BoundedArray) -> BoundedArray:
     """Zeros, without bound where x may be NaN."""
     error = np.where(np.isinf(x.error), np.inf, 0.0)
-    return BoundedArray(np.zeros(x.shape), error, x.precision, exact=x.limited, limited=x.limited)
+    exact = has_none(error)
+    return BoundedArray(np.zeros(x.shape), error, x.precision, exact=exact, limited=x.limited)
 
 
 def _signbit(x: BoundedArray) -> Mask:
@@ -79,7 +82,7 @@ def _logaddexp(a: BoundedArray, b: BoundedArray) -> BoundedArray:
     """
     one, other = (BoundedArray(x.value, np.zeros(x.shape), x.precision, exact=True) for x in (a, b))
     result: BoundedArray = np.maximum(one, other) + (-abs(one - other)).special("softplus")
-    if a.exact and b.exact:
+    if everywhere(a.exact & b.exact):
         return result
     weights = FUNCTIONS["sigmoid"](a.value - b.value), FUNCTIONS["sigmoid"](b.value - a.value)
 
@@ -93,7 +96,7 @@ def _logaddexp(a: BoundedArray, b: BoundedArray) -> BoundedArray:
         smooth = None
         if a.smooth_error is not None or b.smooth_error is not None:
             smooth = np.minimum(moved((a.smooth, b.smooth)), error)
-    limited = result.limited and bool(np.isfinite(error).all())
+    limited = result.limited and everywhere(np.isfinite(error))
     return BoundedArray(result.value, error, a.precision, smooth_error=smooth, limited=limited)
 
 

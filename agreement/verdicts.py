@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from agreement.alike import as_array
 from agreement.bounded import BoundedArray, bounded
 from agreement.precision import precision_of
 from manual_backprop.trace import TensorName, Trace
@@ -156,18 +157,28 @@ def _misshapen(c: Comparison, batch: Batch) -> TensorVerdict:
     )  # fmt: skip
 
 
-def _judge(tasks: Sequence[tuple[Comparison, Batch]]) -> list[TensorVerdict]:
-    if not tasks:
-        return []
-    sizes = [c.expected.size for c, _ in tasks]
-    ends = np.cumsum(sizes)
-    starts = ends - sizes
-    value = np.concatenate([c.expected.value.ravel() for c, _ in tasks])
-    error = np.concatenate([c.expected.error.ravel() for c, _ in tasks])
-    actual = np.concatenate([np.ravel(c.actual) for c, _ in tasks], dtype=np.float64)
+class Figures(NamedTuple):
+    """What verdicts are made of: of every element, and of every tensor, along the last axis."""
+
+    difference: Array
+    outside: Array
+    element_ratio: Array
+    ratio: Array
+    floor: Array
+    largest_floor: Array
+    zero: Array
+    blunt: Array
+    wrong: Array
+    overflow: Array
+
+
+def figures_of(
+    value: Array, error: Array, actual: Array, silent: Array, sizes: Sequence[int]
+) -> Figures:
+    """Compare numbers laid end to end, tensors of given sizes; before them may be other axes."""
+    starts = np.cumsum(sizes, dtype=np.intp) - np.array(sizes, dtype=np.intp)
     with np.errstate(all="ignore"):
         difference = np.abs(actual - value)
-        silent = np.isnan(actual) & np.repeat([batch.abstains for _, batch in tasks], sizes)
         difference[silent] = 0.0
         width = np.where(silent, np.inf, error)
         infinite = np.isinf(error)
@@ -176,29 +187,61 @@ def _judge(tasks: Sequence[tuple[Comparison, Batch]]) -> list[TensorVerdict]:
         ratio[outside & np.isnan(difference)] = np.inf
         ratio[infinite] = 0.0
         reached = np.where(np.isfinite(actual), np.abs(actual), 0.0)
-        scales = np.maximum.reduceat(np.fmax(np.abs(value), reached), starts)
+        scales = np.maximum.reduceat(np.fmax(np.abs(value), reached), starts, axis=-1)
         zeros = scales == 0
         divisors = np.where(zeros, 1.0, scales)
         limits = np.where(zeros, np.inf, BLUNT_FLOOR * scales)
-        blunt = np.add.reduceat(~(width < np.repeat(limits, sizes)), starts)
+        wide = ~(width < np.repeat(limits, sizes, axis=-1))
+        return Figures(
+            difference=difference,
+            outside=outside,
+            element_ratio=ratio,
+            ratio=np.maximum.reduceat(ratio, starts, axis=-1),
+            floor=_medians(width, starts, sizes) / divisors,  # (2), the upper median
+            largest_floor=np.maximum.reduceat(width, starts, axis=-1) / divisors,
+            zero=zeros,
+            blunt=np.add.reduceat(wide, starts, axis=-1, dtype=int),
+            wrong=np.add.reduceat(outside, starts, axis=-1, dtype=int),
+            overflow=np.logical_or.reduceat(infinite, starts, axis=-1),
+        )
+
+
+def _medians(width: Array, starts: Array, sizes: Sequence[int]) -> Array:
+    """The upper median of each tensor."""
+    if width.ndim == 1:
         ordered = width[np.lexsort((width, np.repeat(np.arange(len(sizes)), sizes)))]
-        floors = ordered[starts + np.asarray(sizes) // 2] / divisors  # (2), the upper median
-        largest_floors = ordered[ends - 1] / divisors
-    figures = zip(
+        return ordered[starts + np.asarray(sizes) // 2]
+    medians = np.empty((len(width), len(sizes)))
+    for at, (start, size) in enumerate(zip(starts, sizes, strict=True)):
+        middle = size // 2
+        medians[:, at] = np.partition(width[:, start : start + size], middle)[:, middle]
+    return medians
+
+
+def _judge(tasks: Sequence[tuple[Comparison, Batch]]) -> list[TensorVerdict]:
+    if not tasks:
+        return []
+    sizes = [c.expected.size for c, _ in tasks]
+    value = np.concatenate([c.expected.value.ravel() for c, _ in tasks])
+    error = np.concatenate([c.expected.error.ravel() for c, _ in tasks])
+    actual = np.concatenate([np.ravel(c.actual) for c, _ in tasks], dtype=np.float64)
+    silent = np.isnan(actual) & np.repeat([batch.abstains for _, batch in tasks], sizes)
+    found = figures_of(value, error, actual, silent, sizes)
+    verdicts = []
+    start = 0
+    rows = zip(
         tasks,
-        starts.tolist(),
         sizes,
-        np.maximum.reduceat(ratio, starts).tolist(),
-        floors.tolist(),
-        largest_floors.tolist(),
-        zeros.tolist(),
-        blunt.tolist(),
-        np.add.reduceat(outside, starts, dtype=int).tolist(),
-        np.logical_or.reduceat(infinite, starts).tolist(),
+        found.ratio.tolist(),
+        found.floor.tolist(),
+        found.largest_floor.tolist(),
+        found.zero.tolist(),
+        found.blunt.tolist(),
+        found.wrong.tolist(),
+        found.overflow.tolist(),
         strict=True,
     )
-    verdicts = []
-    for (c, batch), start, size, largest, floor, largest_floor, zero, wide, wrong, over in figures:
+    for (c, batch), size, largest, floor, largest_floor, zero, wide, wrong, over in rows:
         part = slice(start, start + size)
         verdict = Verdict.AGREE
         if wrong:
@@ -208,22 +251,23 @@ def _judge(tasks: Sequence[tuple[Comparison, Batch]]) -> list[TensorVerdict]:
         elif not (zero and isfinite(floor)) and not floor <= BLUNT_FLOOR:
             verdict = Verdict.BLUNT  # (3)
         elif c.expected.smooth_error is not None and np.any(
-            difference[part] > c.expected.smooth_error.ravel()
+            found.difference[part] > c.expected.smooth_error.ravel()
         ):
             verdict = Verdict.KINK
-        found = TensorVerdict(
+        v = TensorVerdict(
             c.name.layer, c.name.tensor, batch.view, batch.witness, verdict,
             largest, floor, largest_floor, zero, size, wide,
         )  # fmt: skip
         if wrong:
-            inside = int(np.argmax(np.where(outside[part], ratio[part], -1.0)))
+            inside = int(np.argmax(np.where(found.outside[part], found.element_ratio[part], -1.0)))
             where = np.unravel_index(inside, c.expected.shape)
-            found.outside = wrong
-            found.worst = tuple(int(k) for k in where)
-            found.actual, found.expected, found.allowed = (
+            v.outside = wrong
+            v.worst = tuple(int(k) for k in where)
+            v.actual, v.expected, v.allowed = (
                 float(x[start + inside]) for x in (actual, value, error)
             )
-        verdicts.append(found)
+        verdicts.append(v)
+        start += size
     return verdicts
 
 
@@ -237,7 +281,7 @@ def judge_trace(actual: Trace, expected: Trace, view: View, witness: str) -> lis
 
 def judge_pairs(pairs: Iterable[tuple[Trace, Trace, View, str]]) -> list[TensorVerdict]:
     """``judge_trace`` of each (actual, expected, view, witness), in one pass over all."""
-    verdicts = judge_batches(batch for pair in pairs for batch in _batches(*pair))
+    verdicts = judge_batches(batch for pair in pairs for batch in batches_of(*pair))
     blamed: set[str] = set()  # witnesses with a disagreement that explains later ones
     for v in verdicts:
         if v.verdict is Verdict.DISAGREE and v.view is View.END_TO_END:
@@ -246,14 +290,14 @@ def judge_pairs(pairs: Iterable[tuple[Trace, Trace, View, str]]) -> list[TensorV
     return verdicts
 
 
-def _batches(actual: Trace, expected: Trace, view: View, witness: str) -> Iterator[Batch]:
+def batches_of(actual: Trace, expected: Trace, view: View, witness: str) -> Iterator[Batch]:
     """What there is to judge of one trace: tensors, and gradients along random directions."""
     arrays = dict(actual.tensors())
     comparisons: list[Comparison] = []
     for name, wanted in expected.tensors():
         if name.tensor == "inputs" or name not in arrays:
             continue
-        array = np.asarray(arrays[name])
+        array = as_array(arrays[name])
         found = Comparison(name, array, _with_bounds(wanted, array))
         if not (comparisons and _same(found, comparisons[-1])):
             comparisons.append(found)

@@ -111,16 +111,17 @@ class NaiveDense:
         kernel = as_finite("W", W, dtype)
         if kernel.ndim != 2 or kernel.size == 0:
             raise ValueError(f"W: has shape {kernel.shape}, expected (input_size, output_size).")
-        layer = cls(
-            kernel.shape[0], kernel.shape[1], activation, use_bias=b is not None, dtype=dtype
+        bias = None if b is None else as_finite("b", b, dtype)
+        if bias is not None and bias.shape != kernel.shape[1:]:
+            raise ValueError(f"b: has shape {bias.shape}, expected {kernel.shape[1:]}.")
+        return cls(
+            *kernel.shape,
+            activation,
+            use_bias=b is not None,
+            kernel_initializer=lambda *_: kernel,
+            bias_initializer=lambda *_: bias,
+            dtype=dtype,
         )
-        layer.W = kernel.copy()
-        if b is not None:
-            bias = as_finite("b", b, dtype)
-            if bias.shape != (layer.units,):
-                raise ValueError(f"b: has shape {bias.shape}, expected ({layer.units},).")
-            layer.b = bias.copy()
-        return layer
 
     def _forget(self) -> None:
         self.inputs: Array | None = None

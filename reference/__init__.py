@@ -6,6 +6,7 @@ The only room that imports a framework, and only when a reference is first asked
 from reference import functions, initializers
 from reference.modes import MODES, Mode
 from reference.optimizers import run_optimizer, run_schedule
+from reference.stack import stack_trace
 from reference.witness import one_training_step, trace, train_on_batch, versions
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "one_training_step",
     "run_optimizer",
     "run_schedule",
+    "stack_trace",
     "trace",
     "train_on_batch",
     "versions",

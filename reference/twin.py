@@ -137,22 +137,31 @@ class DenseTwin(Program):
 
 
 class OpenTwin(Program):
-    """A traced twin for every shape of an architecture: ``keras.ops`` in place of ``Dense``."""
+    """A traced twin for every shape of an architecture: ``keras.ops`` in place of ``Dense``.
 
-    def __init__(self, architecture: Architecture, loss: Loss) -> None:
+    An architecture ``without_sizes`` leaves all shapes open, any other one the batch's only.
+
+    Args:
+        options: of ``tf.function``.
+    """
+
+    def __init__(self, architecture: Architecture, loss: Loss, **options: Any) -> None:
         super().__init__(architecture, loss)
         tf, _ = frameworks()
         dtype = architecture.dtype
         self.biases = [affine.use_bias for affine in architecture.affines]
-        signature = []
-        for has_bias in self.biases:
-            signature.append(tf.TensorSpec([None, None], dtype))
-            signature += [tf.TensorSpec([None], dtype)] * has_bias
-        label_spec = label_signature(loss, dtype)
+        weights = []
+        for affine in architecture.affines:
+            # Sizes that the architecture leaves open are 0 there.
+            inputs, units = affine.input_size or None, affine.units or None
+            weights.append(tf.TensorSpec([inputs, units], dtype))
+            weights += [tf.TensorSpec([units], dtype)] * affine.use_bias
+        features = architecture.affines[0].input_size or None
+        batch = tf.TensorSpec([None, features], dtype)
+        self.signature = [weights, batch, label_signature(loss, dtype)]
         # The concrete function skips the matching of arguments, half of a small call's time.
         self.call = tf.function(
-            self._run_operations,
-            input_signature=[signature, tf.TensorSpec([None, None], dtype), label_spec],
+            self._run_operations, input_signature=self.signature, **options
         ).get_concrete_function()
 
     def _run_operations(self, weights: Sequence[Any], inputs: Any, labels: Any) -> dict[str, Any]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import warnings
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
@@ -59,11 +61,9 @@ def trace(
     open_shapes = any_shape and mode.compiled and not mode.xla
     found_twin = _open_twin(architecture.without_sizes, LossKey(loss)) if open_shapes else None
     twin = found_twin or _dense_twin(architecture, LossKey(loss), mode)
-    with warnings.catch_warnings():
-        # Keras warns that one class is unusual; here it is a case like any other.
-        warnings.simplefilter("ignore")
+    with quiet():
         result = twin(model.weights, tf.constant(inputs), tf.constant(targets))
-    found = _as_trace(model, architecture, inputs, result, twin.fused)
+    found = as_trace(model, architecture, inputs, result, twin.fused)
     # XLA fuses steps and contracts a · b + c, so c's step may see a · b before its rounding.
     found.excess_precision = mode.xla
     return found
@@ -82,9 +82,19 @@ def _dense_twin(architecture: Architecture, key: LossKey, mode: Mode) -> DenseTw
     return DenseTwin(architecture, key.loss, mode)
 
 
-def _as_trace(
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Without Keras' warning that one class is unusual; here it is a case like any other."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def as_trace(
     model: NaiveSequential, architecture: Architecture, inputs: Array, result: Any, fused: bool
 ) -> Trace:
+    """What a twin returned, as a trace."""
+
     def numbers(tensor: Any) -> Array | None:
         return None if tensor is None else tensor.numpy()
 

@@ -267,7 +267,7 @@ def test_a_crash_is_a_failure_and_the_campaign_goes_on(
 
 def test_shrinking_is_bounded_and_keeps_what_fails() -> None:
     """Every case kept fails, no more than the allowed tries are made, and it is repeatable."""
-    case = draw_case(0, 11, "float64")
+    case = draw_case(0, 12, "float64")
     assert case.inputs.shape[1] > 1
     seen: list[bool] = []
 

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agreement import check
-from agreement.cases import Case, structures, usual_activations
+from agreement.cases import Case, Kind, structures, usual_activations
 from agreement.checking import gather_traces, judge_traces
 from agreement.dual import DualArray, Run
-from agreement.opinion import DIRECTIONS, dual_trace
+from agreement.opinion import DIRECTIONS, _Witness, dual_trace
 from agreement.report import Report
 from agreement.strategies import cases, seeds
 from agreement.verdicts import Verdict
@@ -94,6 +94,20 @@ def test_a_tie_that_does_not_matter_is_no_abstention() -> None:
     loss = LOSSES["sparse_categorical_crossentropy"]()
     found = dual_trace(model, np.ones((1, 2)), np.array([0]), loss).layers[0].grad_pre_activation
     assert np.array_equal(np.round(found, 12), np.round([[1 / 3 - 1, 1 / 3, 1 / 3]], 12))
+
+
+@given(case=cases(kinds=[Kind.SMOOTH]))
+def test_chained_steps_give_what_one_pass_gives(case: Case) -> None:
+    """The tangents of steps, chained, are those of the whole pass, but for rounding."""
+    parts = case.model, case.inputs, case.targets, case.loss
+    chained = dual_trace(*parts)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(_Witness, "_can_be_chained", lambda self, directions: False)
+        whole = dict(dual_trace(*parts).tensors())
+    assert {name for name, _ in chained.tensors()} == {*whole}
+    for name, found in chained.tensors():
+        scale = np.abs(whole[name]).max(initial=0.0)
+        assert np.allclose(found, whole[name], rtol=1e-9, atol=1e-9 * scale, equal_nan=True), name
 
 
 def test_large_networks_are_judged_along_random_directions() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from agreement.alike import everywhere, raw
 from agreement.rules.operand import OUTWARDS, Moved, Operand
 from manual_backprop.typing import Array
 
@@ -26,15 +27,15 @@ def multiply(a: Operand, b: Operand) -> Moved:
     A product that is too small for the centre is not 0: another factor may follow.
     """
     value = a.value * b.value
-    if a.exact and b.exact:
+    if everywhere(a.exact & b.exact):
         error = np.zeros(np.shape(value))
-    elif b.exact:
+    elif everywhere(b.exact):
         error = a.error * np.abs(b.value)
-    elif a.exact:
+    elif everywhere(a.exact):
         error = np.abs(a.value) * b.error
     else:
         error = np.abs(a.value) * b.error + a.error * (np.abs(b.value) + b.error)
-    if np.count_nonzero(value) < np.size(value):
+    if np.count_nonzero(raw(value)) < raw(value).size:
         error = error + TINIEST * ((value == 0) & (a.value != 0) & (b.value != 0))
     return value, error
 
@@ -76,7 +77,7 @@ def power(a: Operand, b: Operand) -> Moved:
     usable = positive_base | ((b.error == 0) & (whole | from_0))
     magnitude = np.abs(value)
     rounding = magnitude * np.abs(np.log(np.where(magnitude > 0, magnitude, 1.0))) * 2.0**-52
-    if not b.exact:
+    if not everywhere(b.exact):
         ends = (np.where(positive_base, a.value + side * a.error, 1.0) for side in (-1, 1))
         steepest = np.maximum(*(np.abs(np.log(x)) for x in ends)) * (1 + OUTWARDS)
         moved = np.expm1(steepest * b.error)

@@ -7,6 +7,7 @@ from typing import NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 
+from agreement.alike import Flag
 from manual_backprop.typing import Array
 
 
@@ -20,7 +21,7 @@ class Operand(Protocol):
     def error(self) -> Array: ...
 
     @property
-    def exact(self) -> bool: ...
+    def exact(self) -> Flag: ...
 
 
 Moved: TypeAlias = tuple[Array, Array]

@@ -8,6 +8,7 @@ import math
 
 import numpy as np
 
+from agreement.alike import somewhere
 from agreement.rules.operand import OUTWARDS, Moved, Operand, nearest_to_0
 from manual_backprop.special import FUNCTIONS
 from manual_backprop.typing import Array
@@ -21,7 +22,7 @@ def exp(a: Operand) -> Moved:
     value = np.exp(a.value)
     error = value * np.expm1(np.minimum(a.error, 1.0))
     large = a.error > 1
-    if large.any():
+    if somewhere(large):
         end = np.nextafter(a.value + a.error, np.inf)  # at least v + e
         error = np.where(large, np.exp(end), error)
     return value, error
@@ -49,7 +50,7 @@ def exp2(a: Operand) -> Moved:
     value = np.exp2(a.value)
     error = value * np.expm1(np.minimum(a.error, 1.0) * LOG_2)
     large = a.error > 1
-    if large.any():
+    if somewhere(large):
         error = np.where(large, np.exp2(np.nextafter(a.value + a.error, np.inf)), error)
     return value, error
 
