@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from agreement.bounded import BoundedArray, bounded
-from agreement.formulas import FORMULAS, as_references_compute
+from agreement.formulas import FORMULAS, LossType, as_references_compute, widened
 from agreement.precision import Precision, precision_of
 from manual_backprop import ACTIVATIONS, NaiveDense, NaiveSequential
 from manual_backprop.gradients import compute_trace
@@ -109,9 +109,7 @@ def expect_end_to_end(
     subject = _bounded_subject(model, reference, precision)
     loss = as_references_compute(loss) if reference else loss
     exact = bounded(inputs, precision)
-    trace = compute_trace(subject, exact, targets.copy(), loss)
-    trace.loss = _where_defined(trace.loss, trace.predictions)
-    return trace
+    return compute_trace(subject, exact, targets.copy(), _of_numbers(loss))
 
 
 def expect_locally(
@@ -139,7 +137,7 @@ def expect_locally(
     places = list(zip(subject.layers, witness.layers, expected.layers, strict=True))
     for layer, seen, wanted in places:
         _forward(layer, seen, wanted, exact)
-    _loss(expected, witness, targets.copy(), loss, exact)
+    _loss(expected, witness, targets.copy(), _of_numbers(loss), exact)
     if subject.is_penalised:
         if expected.loss is not None:
             expected.loss = expected.loss + subject.penalty()
@@ -196,24 +194,55 @@ def _loss(expected: Trace, witness: Trace, targets: Array, loss: Loss, exact: St
     if witness.fused:
         assert seen.pre_activation is not None
         logits = exact(seen.pre_activation)
-        expected.loss = _where_defined(loss.forward_from_logits(logits, targets), logits)
+        expected.loss = loss.forward_from_logits(logits, targets)
         assert last.output is not None
         last.grad_pre_activation = loss.backward_from_logits(last.output, targets, logits)
     elif seen.output is not None:
         predictions = exact(seen.output)
-        expected.loss = _where_defined(loss.forward(predictions, targets), predictions)
+        expected.loss = loss.forward(predictions, targets)
         last.grad_output = loss.backward(predictions, targets)
 
 
-def _where_defined(value: Any, predictions: Any) -> Any:
-    """The loss, unbounded where a prediction is: one that counts for nothing still may be NaN.
+def _of_numbers(loss: LossType) -> LossType:
+    """The loss, without bound where a prediction is: one that counts for nothing may be NaN.
 
-    A sample that is masked or has no pairs is left out by a choice in one library and by a
-    product with 0 in another; the two agree on numbers only.
+    A sample that is masked or has no pairs, or an element that is not the largest, is left out by a
+    choice in one library and by a product with 0 in another; the two agree on numbers only.
     """
-    if np.isinf(predictions.error).any():
-        value.error = np.full_like(value.error, np.inf)
-    return value
+    kind: Any = type(loss)
+
+    def forward(self: Loss, predictions: Any, targets: Array) -> Any:
+        return _where_numbers(kind.forward(self, predictions, targets), predictions)
+
+    def backward(self: Loss, predictions: Any, targets: Array) -> Any:
+        return _where_numbers(kind.backward(self, predictions, targets), predictions)
+
+    def forward_from_logits(self: Loss, logits: Any, targets: Array) -> Any:
+        return _where_numbers(kind.forward_from_logits(self, logits, targets), logits)
+
+    def backward_from_logits(
+        self: Loss, predictions: Any, targets: Array, logits: Any = None
+    ) -> Any:
+        grad = kind.backward_from_logits(self, predictions, targets, logits)
+        return _where_numbers(grad, predictions if logits is None else logits)
+
+    methods = (forward, backward, forward_from_logits, backward_from_logits)
+    other = copy.copy(loss)
+    named = {method.__name__: method for method in methods}
+    other.__class__ = type(kind.__name__, (kind,), named)
+    return other
+
+
+def _where_numbers(found: Any, predictions: Any) -> Any:
+    """A gradient as it is in samples without an unbounded prediction; a loss, if there is none."""
+    if not isinstance(found, BoundedArray) or not isinstance(predictions, BoundedArray):
+        return found
+    unknown = np.isinf(predictions.error)
+    if found.shape == unknown.shape:
+        unknown = unknown.any(axis=tuple(range(1, unknown.ndim)), keepdims=True)
+    else:
+        unknown = unknown.any()
+    return widened(found, np.where(unknown, np.inf, np.zeros_like(found.error)))
 
 
 def _backward(layer: Any, seen: LayerTrace, wanted: LayerTrace, exact: Stored) -> bool:

@@ -214,7 +214,7 @@ class OtherFormula(Activation):
 
     def forward(self, inputs: Array) -> Array:
         output = self.activation.forward(inputs)
-        return _widened(output, _largest(self.formula.value, inputs, self.activation.arguments))
+        return widened(output, _largest(self.formula.value, inputs, self.activation.arguments))
 
     def backward(self, grad_output: Array, inputs: Array, output: Array) -> Array:
         grad = self.activation.backward(grad_output, inputs, output)
@@ -226,7 +226,7 @@ class OtherFormula(Activation):
         with np.errstate(invalid="ignore"):
             upstream = np.abs(grad_output.value) + grad_output.error
             extra = slope * upstream + np.minimum(flushed, 2 * upstream)
-        return _widened(grad, extra)
+        return widened(grad, extra)
 
 
 def as_references_compute(subject: Subject) -> Subject:
@@ -247,18 +247,18 @@ def _other_loss(loss: LossType, formula: Formula) -> LossType:
         if formula.value is none:
             return kind.values(self, predictions, targets)
         extra = _largest(formula.value, predictions - targets, self.arguments)
-        return _widened(kind.values(self, predictions, targets), extra.mean(axis=-1))
+        return widened(kind.values(self, predictions, targets), extra.mean(axis=-1))
 
     def pull_back(self: Loss, grad_values: Array, predictions: Array, targets: Array) -> Array:
         grad = kind.pull_back(self, grad_values, predictions, targets)
         if formula.flushed is not none:
             smallest = grad.precision.smallest_normal
-            grad = _widened(grad, _largest(formula.flushed, predictions, self.arguments, smallest))
+            grad = widened(grad, _largest(formula.flushed, predictions, self.arguments, smallest))
         if formula.slope is none:
             return grad
         slope = _largest(formula.slope, predictions - targets, self.arguments)
         share = (np.abs(grad_values.value) + grad_values.error)[..., None] / slope.shape[-1]
-        return _widened(grad, slope * share)
+        return widened(grad, slope * share)
 
     other = copy.copy(loss)
     other.__class__ = type(kind.__name__, (kind,), {"values": values, "pull_back": pull_back})
@@ -278,7 +278,7 @@ def _largest(
     return (x.precision.roundoff if unit is None else unit) * largest
 
 
-def _widened(x: BoundedArray, extra: Array) -> BoundedArray:
+def widened(x: BoundedArray, extra: Array) -> BoundedArray:
     """The same values with larger errors; an infinite error stays one."""
     extra = np.where(np.isnan(extra), 0.0, extra)
     smooth = None if x.smooth_error is None else x.smooth_error + extra
