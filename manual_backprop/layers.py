@@ -115,7 +115,8 @@ class NaiveDense:
         if bias is not None and bias.shape != kernel.shape[1:]:
             raise ValueError(f"b: has shape {bias.shape}, expected {kernel.shape[1:]}.")
         return cls(
-            *kernel.shape,
+            kernel.shape[0],
+            kernel.shape[1],
             activation,
             use_bias=b is not None,
             kernel_initializer=lambda *_: kernel,

@@ -14,7 +14,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import ClassVar, Self, TypeAlias
+from typing import Any, ClassVar, Self, TypeAlias
 
 import numpy as np
 
@@ -168,7 +168,7 @@ class Loss(Catalogued):
         if mask is not None:
             counted = ones * mask
             if self.reduction in MEANS:
-                counted = counted * _ratio(count, int(np.count_nonzero(mask)))  # (4)
+                counted = counted * _ratio(count, np.count_nonzero(mask)).astype(ones.dtype)  # (4)
             weights = counted if weights is None else weights * counted
         if self.reduction in ("sum", "none"):
             return weights, None
@@ -263,5 +263,6 @@ def _both(one: Array | None, other: Array | None) -> Array | None:
     return one & other
 
 
-def _ratio(count: int, counted: int) -> float:
-    return count / counted if counted else 0.0
+def _ratio(count: int, counted: Any) -> Any:
+    """n / Σ m; 0 where nothing counts."""
+    return (counted > 0) * (count / np.maximum(counted, 1))
