@@ -31,8 +31,10 @@ class Enclosures:
         "move",
         "parent",
         "precision",
+        "summed",
         "terms",
         "value",
+        "writes",
     )
 
     def __init__(
@@ -51,7 +53,8 @@ class Enclosures:
         self.precision = precision
         self.terms = terms
         self.divisor: Any = None
-        # What a view shares with the array that it is a view of, it asks that array for.
+        self.summed: Any = None
+        self.writes = 0
         self.parent: Self | None = None
         self.move: Move = np.asarray
         self._smooth_error = smooth_error
@@ -84,6 +87,11 @@ class Enclosures:
         if self.parent is not None:
             self.parent.limited = limited
         self._limited = limited
+
+    @property
+    def root(self) -> Self:
+        """The array whose memory this shares, or itself."""
+        return self if self.parent is None else self.parent.root
 
     @property
     def smooth_error(self) -> Array | None:
