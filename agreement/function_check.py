@@ -91,20 +91,24 @@ def judge_function(
     excess_precision: bool = False,
 ) -> list[TensorVerdict]:
     """Judge what one witness computed."""
-    wanted = expected(
-        subject,
-        inputs,
-        other,
-        behind=behind,
-        reference=witness != MANUAL,
-        excess_precision=excess_precision,
-    )
+    options: dict[str, Any] = {
+        "behind": behind,
+        "reference": witness != MANUAL,
+        "excess_precision": excess_precision,
+    }
+    wanted = expected(subject, inputs, other, **options)
     comparisons = [Comparison(name, found[name], bounds) for name, bounds in wanted.items()]
     verdicts = judge_tensors(comparisons, View.LOCAL, witness)
     for v, c in zip(verdicts, comparisons, strict=True):
         if v.verdict is Verdict.DISAGREE:
             numbers = (inputs, other, c.actual, c.expected)
-            if row := explained_by(subject, v.tensor, witness, *numbers):
+
+            def expect(
+                substitute: Any, precision: Precision | None, name: TensorName = c.name
+            ) -> BoundedArray:
+                return expected(substitute, inputs, other, precision=precision, **options)[name]
+
+            if row := explained_by(subject, v.tensor, witness, *numbers, expect):
                 v.verdict, v.note = Verdict.KNOWN, f"finding {row.finding}: {row.sentence}"
     return verdicts
 
