@@ -14,12 +14,14 @@ Rounding. With x the exact result of one operation and m = |v| + e ≥ |x|:
 (4) c + Σ a b, c being a bias, may also start its sum with c: then c is rounded n times, γ_n|c|
 (5) (a / b) / c may be compiled to a / (b c): no bound where b c may underflow or overflow
 (6) where m passes the largest number the result may be infinite or NaN: no bound
+(7) a / Σ a, where every result is stored: numerator and denominator err together, and a share
+    near 1 hardly at all
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -55,6 +57,9 @@ class BoundedArray(Enclosures, Methods, NDArrayOperatorsMixin):
         terms: how many products this is a sum of; 0 where it is not one. A compiler may let
             whatever is added next (a bias) be the sum's first term.
         divisor: what the array was last divided by; None where it is not a quotient.
+        summed: what this is the sum of, as (array, its ``writes`` then, axes); None where it is
+            not a sum with ``keepdims``.
+        writes: how often numbers were assigned to the array, itself or through views.
         precision: the working precision; ``dtype`` is its dtype.
     """
 
@@ -85,9 +90,11 @@ class BoundedArray(Enclosures, Methods, NDArrayOperatorsMixin):
         self._write(..., other)
         if self.parent is None:
             self.exact, self.limited = other.exact, other.limited
-            self.terms, self.divisor = other.terms, other.divisor
+            self.terms, self.divisor, self.summed = other.terms, other.divisor, other.summed
 
     def _write(self, index: Any, source: BoundedArray) -> None:
+        root = self.root
+        root.writes, root.summed = root.writes + 1, None
         if source.smooth_error is not None:
             self._split()
         if self.smooth_error is not None:
@@ -114,7 +121,10 @@ class BoundedArray(Enclosures, Methods, NDArrayOperatorsMixin):
                 error = (error + precision.gamma(terms - 1) * m) * SLACK + flushed  # (3)
             return value, error, m
 
-        return self._evaluate(compute, self)
+        result = self._evaluate(compute, self)
+        if keepdims:
+            result.summed = self, self.root.writes, axis
+        return result
 
     def mean(self, axis: Any = None, *, keepdims: bool = False, **other: Any) -> BoundedArray:
         """As ndarray.mean: a sum, then one division."""
@@ -324,6 +334,8 @@ class BoundedArray(Enclosures, Methods, NDArrayOperatorsMixin):
     def _divide(self, a: BoundedArray, b: BoundedArray) -> BoundedArray:
         """a / b, where a may be a quotient itself, (5)."""
         result = self._elementwise(rules.UFUNCS[np.divide], [a, b])
+        if self.precision.stores and b.summed is not None:
+            self._share(result, a, b)
         result.divisor = b
         if a.divisor is not None:
             result.divisor = product = a.divisor * b
@@ -336,6 +348,18 @@ class BoundedArray(Enclosures, Methods, NDArrayOperatorsMixin):
                     result._smooth_error = np.where(lost, np.inf, result.smooth_error)
                 result.limited = False
         return result
+
+    def _share(self, result: BoundedArray, a: BoundedArray, b: BoundedArray) -> None:
+        """Narrow the bound of a / b where b is the sum of the very numbers a, (7)."""
+        array, writes, axis = b.summed
+        if array is not a or a.root.writes != writes:
+            return
+        rule = partial(rules.share, axis=axis, precision=self.precision)
+        shared = self._elementwise(Primitive(rule, "share"), [a, b])
+        result.error = np.minimum(result.error, shared.error)
+        if result.smooth_error is not None:
+            result._smooth_error = np.minimum(result.smooth_error, shared.smooth)
+        result.limited = result.limited or shared.limited
 
     def _continued_sum(self, ufunc: np.ufunc, a: BoundedArray, b: BoundedArray) -> BoundedArray:
         """a ± b where either is a sum of products that the other may have started, (4)."""

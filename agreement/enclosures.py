@@ -33,8 +33,10 @@ class Enclosures:
         "move",
         "parent",
         "precision",
+        "summed",
         "terms",
         "value",
+        "writes",
     )
 
     def __init__(
@@ -55,7 +57,8 @@ class Enclosures:
         self.precision = precision
         self.terms = terms
         self.divisor: Any = None
-        # What a view shares with the array that it is a view of, it asks that array for.
+        self.summed: Any = None
+        self.writes = 0
         self.parent: Self | None = None
         self.move: Move = as_array
         self._smooth_error = smooth_error
@@ -88,6 +91,11 @@ class Enclosures:
         if self.parent is not None:
             self.parent.limited = limited
         self._limited = limited
+
+    @property
+    def root(self) -> Self:
+        """The array whose memory this shares, or itself."""
+        return self if self.parent is None else self.parent.root
 
     @property
     def smooth_error(self) -> Array | None:

@@ -16,7 +16,7 @@ import numpy as np
 
 from agreement.bounded import BoundedArray, bounded
 from agreement.formulas import FORMULAS, LossType, as_references_compute, widened
-from agreement.precision import Precision, precision_of
+from agreement.precision import Precision, precision_of, storing
 from manual_backprop import ACTIVATIONS, NaiveDense, NaiveSequential
 from manual_backprop.gradients import compute_trace
 from manual_backprop.layers import has_steps
@@ -127,6 +127,8 @@ def expect_locally(
     and ``precision`` are those of ``expect_end_to_end``.
     """
     precision = precision or precision_of(model.dtype)
+    if not witness.excess_precision:
+        precision = storing(precision)
     subject = _bounded_subject(model, reference, precision)
     loss = as_references_compute(loss) if reference else loss
     exact = functools.partial(_stored, precision=precision, unrounded=witness.excess_precision)

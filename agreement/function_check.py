@@ -16,7 +16,7 @@ from agreement.checking import DEFAULT_AGAINST
 from agreement.complaints import own_error
 from agreement.formulas import as_references_compute
 from agreement.known import explained_by
-from agreement.precision import Precision, precision_of
+from agreement.precision import Precision, precision_of, storing
 from agreement.report import Report
 from agreement.verdicts import MANUAL, Comparison, TensorVerdict, Verdict, View, judge_tensors
 from manual_backprop import activations
@@ -91,15 +91,24 @@ def judge_function(
     excess_precision: bool = False,
 ) -> list[TensorVerdict]:
     """Judge what one witness computed."""
-    wanted = expected(
-        subject, inputs, other, behind=behind, reference=witness != MANUAL, inner=excess_precision
-    )
+    options: dict[str, Any] = {
+        "behind": behind,
+        "reference": witness != MANUAL,
+        "excess_precision": excess_precision,
+    }
+    wanted = expected(subject, inputs, other, **options)
     comparisons = [Comparison(name, found[name], bounds) for name, bounds in wanted.items()]
     verdicts = judge_tensors(comparisons, View.LOCAL, witness)
     for v, c in zip(verdicts, comparisons, strict=True):
         if v.verdict is Verdict.DISAGREE:
             numbers = (inputs, other, c.actual, c.expected)
-            if row := explained_by(subject, v.tensor, witness, *numbers):
+
+            def expect(
+                substitute: Any, precision: Precision | None, name: TensorName = c.name
+            ) -> BoundedArray:
+                return expected(substitute, inputs, other, precision=precision, **options)[name]
+
+            if row := explained_by(subject, v.tensor, witness, *numbers, expect):
                 v.verdict, v.note = Verdict.KNOWN, f"finding {row.finding}: {row.sentence}"
     return verdicts
 
@@ -111,14 +120,17 @@ def expected(
     *,
     behind: Activation | None = None,
     reference: bool = False,
-    inner: bool = False,
+    excess_precision: bool = False,
     precision: Precision | None = None,
 ) -> dict[TensorName, BoundedArray]:
     """The function's value and gradient with their bounds.
 
-    With ``reference`` they cover the formulas of references as well.
+    With ``reference`` they cover the formulas of references as well, and with
+    ``excess_precision`` those that a compiler computes anew wherever it needs them.
     """
     precision = precision or precision_of(inputs.dtype)
+    if not excess_precision:
+        precision = storing(precision)
 
     def exact(array: Array) -> BoundedArray:
         return bounded(array, precision)

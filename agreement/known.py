@@ -2,13 +2,15 @@
 
 The manual code never follows a bug. Such a place is declared here with its finding
 (docs/findings.md) and the elements at which it shows; there a disagreement is called KNOWN. It
-is still judged: a disagreement anywhere else, or of another function, is one as ever, and a test
-demands that each row's example disagrees, so that the release which mends it is noticed.
+is still judged: a disagreement anywhere else, or of another function, is one as ever, and so is one
+with what Keras computes instead, where the row says that. A test demands that each row's example
+disagrees, so that the release which mends it is noticed.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -16,8 +18,9 @@ from agreement.bounded import BoundedArray
 from agreement.known_crossentropy import CROSS_ENTROPIES
 from agreement.known_losses import LOSSES
 from agreement.known_pieces import PIECEWISE_ACTIVATIONS
-from agreement.known_row import KnownDisagreement, is_rounded
+from agreement.known_row import KnownDisagreement, is_rounded, rounding
 from agreement.known_smooth import SMOOTH_ACTIVATIONS
+from agreement.precision import Precision, precision_of
 from manual_backprop.catalogue import Catalogued
 from manual_backprop.losses import (
     CategoricalCrossentropy,
@@ -26,6 +29,9 @@ from manual_backprop.losses import (
 )
 from manual_backprop.regularizers import L1, L1L2, L2, OrthogonalRegularizer
 from manual_backprop.typing import Array
+
+# From a function, and a precision unless it is that of the inputs, to the bound of one tensor.
+Expect: TypeAlias = Callable[[Any, Precision | None], BoundedArray | None]
 
 
 def single_vector(subject: Any, inputs: Array, other: Array) -> Array:
@@ -59,6 +65,7 @@ REGULARIZERS: tuple[KnownDisagreement, ...] = (
             (subject, [[0.5, -1.0, 2.0], [1.0, 2.0, -1.0]], [[0.0]]),
             tensors=("penalty", "grad_inputs"),
             dtypes=("float64",),
+            instead=rounding(*(n for n, v in subject.arguments.items() if isinstance(v, float))),
         )
         for subject in (L1(0.3), L2(0.3), L1L2(0.3, 0.3), OrthogonalRegularizer(0.3))
     ),
@@ -131,8 +138,13 @@ def explained_by(
     other: Array,
     actual: Array,
     wanted: BoundedArray,
+    expect: Expect,
 ) -> KnownDisagreement | None:
-    """The first row that shows, if rows explain every element outside its bound; else None."""
+    """The first row that shows, if rows explain every element outside its bound; else None.
+
+    Args:
+        expect: gives the bound of this tensor for another function in the place of ``subject``.
+    """
     rows = known_for(subject, tensor, mode, np.asarray(inputs).dtype.name)
     if not rows:
         return None
@@ -145,11 +157,33 @@ def explained_by(
         else:
             outside = np.ones(wanted.shape, bool)
         found = []
+        agrees = _agrees_instead(subject, rows, actual, expect) if outside.any() else None
         for row in rows:
             shows = np.asarray(row.where(subject, inputs, other), dtype=bool)
             if outside.shape != shows.shape:
                 shows = np.broadcast_to(shows.any(), outside.shape)  # of a loss, or of fewer units
+            if row.instead is not None:
+                shows = shows & agrees
             if (outside & shows).any():
                 found.append(row)
             outside &= ~shows
     return found[0] if found and not outside.any() else None
+
+
+def _agrees_instead(
+    subject: Catalogued, rows: Sequence[KnownDisagreement], actual: Array, expect: Expect
+) -> Array:
+    """Which elements agree with what Keras computes instead, if all rows that say so are right."""
+    exact = [row for row in rows if row.instead is not None]
+    if not exact:
+        return np.zeros(np.shape(actual), bool)
+    substitute: Any = subject
+    for row in exact:
+        assert row.instead is not None
+        substitute = row.instead(substitute)
+    dtypes = {row.computes_in for row in exact} - {""}
+    bound = expect(substitute, precision_of(dtypes.pop()) if dtypes else None)
+    if bound is None or np.shape(actual) != bound.shape:
+        return np.zeros(np.shape(actual), bool)
+    within = np.abs(np.asarray(actual, np.float64) - bound.value) <= bound.error
+    return within | np.isinf(bound.error)

@@ -6,7 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from agreement.known_row import KnownDisagreement, is_rounded
+from agreement.known_row import (
+    KnownDisagreement,
+    is_rounded,
+    rounding,
+    with_attributes,
+    with_methods,
+)
 from manual_backprop import special
 from manual_backprop.losses import (
     BinaryFocalCrossentropy,
@@ -14,6 +20,7 @@ from manual_backprop.losses import (
     CategoricalFocalCrossentropy,
     CategoricalGeneralizedCrossEntropy,
 )
+from manual_backprop.losses.crossentropy import smoothed_classes
 from manual_backprop.typing import Array
 
 LOSS_TENSORS = ("loss", "grad_inputs")
@@ -58,6 +65,14 @@ def weights_are_rounded(subject: Any, inputs: Array, other: Array) -> Array:
     return np.full(inputs.shape, any(map(is_rounded, listed)))
 
 
+def _smoothed_along_the_last_axis(own: Any, method: Any, *arrays: Any) -> Any:
+    """A method of ``own`` with labels that are smoothed already, the last of its arrays."""
+    *given, targets = arrays
+    smoothed = smoothed_classes(targets, given[-1], own.label_smoothing, -1)
+    return method(with_attributes(own, label_smoothing=0.0), *given, smoothed)
+
+
+METHODS = ("values", "pull_back", "values_from_logits", "pull_back_from_logits")
 COLUMNS = [[0.25, 0.5, 0.75], [0.75, 0.5, 0.25]]
 ONE_HOT_COLUMNS = [[1.0, 0.0, 0.0], [0.0, 1.0, 1.0]]
 CROSS_ENTROPIES: tuple[KnownDisagreement, ...] = (
@@ -103,6 +118,9 @@ CROSS_ENTROPIES: tuple[KnownDisagreement, ...] = (
             smoothed_along_another_axis,
             (kind(label_smoothing=0.25, axis=0), COLUMNS, ONE_HOT_COLUMNS),
             tensors=LOSS_TENSORS,
+            instead=with_methods(
+                **{name: _smoothed_along_the_last_axis for name in METHODS if hasattr(kind, name)}
+            ),
         )
         for kind in (CategoricalCrossentropy, CategoricalFocalCrossentropy)
     ),
@@ -118,5 +136,6 @@ CROSS_ENTROPIES: tuple[KnownDisagreement, ...] = (
         ),
         tensors=LOSS_TENSORS,
         dtypes=("float64",),
+        instead=rounding("alpha"),
     ),
 )

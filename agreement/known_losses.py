@@ -5,11 +5,12 @@ See ``agreement.known``.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
-from agreement.known_row import KnownDisagreement, everywhere
+from agreement.known_row import KnownDisagreement, everywhere, with_attributes, with_methods
 from manual_backprop.losses import (
     CTC,
     EPSILON,
@@ -87,6 +88,25 @@ def lone_distances_overflow(subject: Any, inputs: Array, other: Array) -> Array:
     return np.full(inputs.shape, (over & ~subject.own_mask(other)).any())
 
 
+def _less_rounded_log_2(own: Any, values: Any, predictions: Any, targets: Any) -> Any:
+    return values(own, predictions, targets) + (math.log(2) - float(np.float32(math.log(2))))
+
+
+ROUNDED_EPSILON = float(np.float32(EPSILON))  # a little more than ε
+
+
+def _above_epsilon(own: Any, values: Any, predictions: Any, targets: Any) -> Any:
+    floors = [np.maximum(x, ROUNDED_EPSILON) for x in (predictions, targets)]
+    return values(own, *floors)
+
+
+def _slope_above_epsilon(
+    own: Any, pull_back: Any, grad_values: Any, predictions: Any, targets: Any
+) -> Any:
+    floors = [np.maximum(x, ROUNDED_EPSILON) for x in (predictions, targets)]
+    return pull_back(own, grad_values, *floors) * (predictions >= ROUNDED_EPSILON)
+
+
 LOSS_TENSORS = ("loss", "grad_inputs")
 OVERFLOWING = "the sum of squares overflows, and so the vector counts as 0"
 LOSSES: tuple[KnownDisagreement, ...] = (
@@ -98,6 +118,7 @@ LOSSES: tuple[KnownDisagreement, ...] = (
         (LogCosh(), [[0.5, -1.0]], [[0.0, 1.0]]),
         tensors=("loss",),
         dtypes=("float64",),
+        instead=with_methods(values=_less_rounded_log_2),
     ),
     KnownDisagreement(
         50,
@@ -116,6 +137,7 @@ LOSSES: tuple[KnownDisagreement, ...] = (
         (MeanSquaredLogarithmicError(), [[1e-7, 1e-7]], [[1e-6, 2e-6]]),
         tensors=LOSS_TENSORS,
         dtypes=("float64",),
+        instead=with_methods(values=_above_epsilon, pull_back=_slope_above_epsilon),
     ),
     *(
         KnownDisagreement(
@@ -182,6 +204,7 @@ LOSSES: tuple[KnownDisagreement, ...] = (
         weights_differ,
         (Tversky(alpha=0.25, beta=0.75), [[0.5, 0.25, 0.125]], [[1.0, 0.0, 0.0]]),
         tensors=LOSS_TENSORS,
+        instead=lambda loss: with_attributes(loss, alpha=loss.beta, beta=loss.alpha),
     ),
     KnownDisagreement(
         45,
@@ -191,6 +214,8 @@ LOSSES: tuple[KnownDisagreement, ...] = (
         (CTC(), [[[0.5, 1.0], [0.25, -0.5]]], [[1]]),
         tensors=LOSS_TENSORS,
         dtypes=("float64",),
+        instead=lambda loss: loss,
+        computes_in="float32",
     ),
     KnownDisagreement(
         46,
@@ -199,7 +224,6 @@ LOSSES: tuple[KnownDisagreement, ...] = (
         is_improbable,
         (CTC(), [[[1000.0, 0.0], [1000.0, 0.0]]], [[1]]),
         tensors=LOSS_TENSORS,
-        dtypes=("float32",),
     ),
     *(
         KnownDisagreement(

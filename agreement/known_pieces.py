@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from agreement.known_row import KnownDisagreement, Where, is_rounded
+from agreement.known_row import KnownDisagreement, Where, is_rounded, rounding
 from manual_backprop.activations import HardSilu, LeakyRelu, Relu, Softsign, Squareplus
 from manual_backprop.typing import Array
 
@@ -17,6 +17,11 @@ def slope_is_rounded(subject: Any, inputs: Array, other: Array) -> Array:
     elsewhere = isinstance(subject, Relu) and (subject.max_value is not None or subject.threshold)
     shows = is_rounded(slope) and not elsewhere
     return (inputs < np.finfo(inputs.dtype).smallest_normal) & shows
+
+
+def _with_rounded_slope(subject: Any) -> Any:
+    elsewhere = isinstance(subject, Relu) and (subject.max_value is not None or subject.threshold)
+    return subject if elsewhere else rounding("negative_slope")(subject)
 
 
 def argument_is_rounded(subject: Any, inputs: Array, other: Array) -> Array:
@@ -79,6 +84,7 @@ PIECEWISE_ACTIVATIONS: tuple[KnownDisagreement, ...] = (
             (subject, [[-1.0, -3.0]], [[1.0, 0.5]]),
             tensors=("output", "grad_inputs"),
             dtypes=("float64",),
+            instead=_with_rounded_slope,
         )
         for subject in (LeakyRelu(0.2), Relu(negative_slope=0.1))
     ),
@@ -90,6 +96,7 @@ PIECEWISE_ACTIVATIONS: tuple[KnownDisagreement, ...] = (
         (Relu(threshold=0.3), [[0.300000005]], [[1.0]]),
         tensors=("output", "grad_inputs"),
         dtypes=("float64",),
+        instead=rounding("threshold", "max_value"),
     ),
     KnownDisagreement(
         32,

@@ -10,7 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from agreement.bounded import BoundedArray
+from agreement.expectation import copy_of, expect_locally
 from agreement.known import explained_by
+from agreement.precision import Precision
 from agreement.verdicts import TensorVerdict, Verdict, View
 from manual_backprop import NaiveSequential
 from manual_backprop.layers import has_steps
@@ -73,5 +76,17 @@ def _finding(
         inputs, other = step.pre_activation, step.grad_output
     if inputs is None or actual is None or bound is None:
         return ""
-    row = explained_by(subject, tensor, v.witness, inputs, other, actual, bound)
+
+    def expect(substitute: Any, precision: Precision | None) -> BoundedArray | None:
+        changed, other_loss = model, loss
+        if subject is loss:
+            other_loss = substitute
+        else:
+            changed = copy_of(model)
+            changed.layers[place].activation = substitute
+        parts = changed, seen, targets, other_loss
+        found = expect_locally(*parts, reference=True, precision=precision)
+        return found.loss if v.tensor == "loss" else getattr(found.layers[place], v.tensor)
+
+    row = explained_by(subject, tensor, v.witness, inputs, other, actual, bound, expect)
     return "" if row is None else f"finding {row.finding}: {row.sentence}"

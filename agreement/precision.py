@@ -7,7 +7,7 @@ whose exponents are float32's, are.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -38,6 +38,8 @@ class Precision:
             smallest number of all.
         smallest_relative: results below it are rounded by an absolute amount, flushed or not.
         largest: the largest finite number, less some headroom for rounding.
+        stores: whether every result is stored, and the same wherever it is used. A compiler may
+            compute it again in each place instead, and round it otherwise there.
     """
 
     dtype: np.dtype[Any]
@@ -45,6 +47,7 @@ class Precision:
     smallest_normal: float
     smallest_relative: float
     largest: float
+    stores: bool = False
 
     def gamma(self, operations: int) -> float:
         """γₙ = nu / (1 − nu): the growth of n roundings (Higham, ch. 3)."""
@@ -68,6 +71,15 @@ def precision_of(dtype: DTypeLike) -> Precision:
         smallest_relative=smallest,
         largest=largest * min(HEADROOM, 1 - eps),
     )
+
+
+@cache
+def storing(precision: Precision) -> Precision:
+    """The same precision of a program that stores every result.
+
+    Half types are kept wider within a kernel, so that nobody can tell what was stored.
+    """
+    return replace(precision, stores=precision.dtype.itemsize > 2)
 
 
 def is_float(dtype: DTypeLike) -> bool:

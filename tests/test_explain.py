@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from agreement.explain import USUAL_FLOOR, explain
+from agreement.explain import USUAL_FLOOR, _floors, explain
 from manual_backprop.activations import ACTIVATIONS
 from manual_backprop.initializers import INITIALIZERS
 from manual_backprop.losses import LOSSES
@@ -25,6 +27,12 @@ def test_every_member_is_explained(name: str) -> None:
     unusual = [floor for floor in facts.floors.get("float32", ()) if floor > USUAL_FLOOR]
     assert bool(unusual) == (facts.conditioning is not None)
     assert name in str(facts)
+
+
+@pytest.mark.parametrize("kind", [*ACTIVATIONS.values(), *LOSSES.values()], ids=lambda k: k.name)
+def test_on_smooth_numbers_every_bound_is_sharp(kind: Any) -> None:
+    """No floor of the catalogue is unusual in float32."""
+    assert max(_floors(kind(**kind.variants[0]), "float32")) <= USUAL_FLOOR
 
 
 def test_conventions_in_which_references_differ_are_shown() -> None:

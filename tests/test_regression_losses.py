@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from agreement.function_check import check_function
+from agreement.function_check import check_function, computed, expected
 from agreement.verdicts import Verdict
 from manual_backprop.losses import (
     EPSILON,
@@ -21,6 +21,7 @@ from manual_backprop.losses import (
     SquaredHinge,
     get,
 )
+from manual_backprop.trace import TensorName
 from manual_backprop.typing import Array
 
 DTYPES = pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -148,3 +149,26 @@ def test_soft_labels_take_part_in_both_sums() -> None:
     targets = np.array([[0.5, 0.25, 0.25]])
     judge(CategoricalHinge(), predictions, targets)
     assert CategoricalHinge().forward(predictions, targets) == 1.5 - 0.5 + 1
+
+
+@DTYPES
+def test_an_open_tie_of_subnormal_numbers_leaves_the_other_rows_judged(
+    dtype: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who is larger, 1e-45 or 0, depends on flushing: a share is from 0 to 1, in that row only."""
+    tiny = np.finfo(dtype).smallest_subnormal
+    inputs = np.array([[tiny, 0, 3], [0.5, 1, 1.5], [0.25, -1, 0]], dtype)
+    targets = np.eye(3, dtype=dtype)[[2, 2, 0]]
+    report = check_function(CategoricalHinge(), inputs, targets, against=["keras", "keras-graph"])
+    assert not report.any_disagreement
+    bound = expected(CategoricalHinge(), inputs, targets)[
+        TensorName("categorical_hinge", "grad_inputs")
+    ]
+    assert (bound.error[0] <= 0.51 / 3).all()
+    assert (bound.error[1:] < 1e-6).all()
+    right = CategoricalHinge.pull_back
+    monkeypatch.setattr(CategoricalHinge, "pull_back", lambda *args: right(*args) * 1.001)
+    wrong = computed(CategoricalHinge(), inputs, targets)[
+        TensorName("categorical_hinge", "grad_inputs")
+    ]
+    assert (np.abs(wrong - bound.value) > bound.error)[1:].any()

@@ -11,9 +11,10 @@ from __future__ import annotations
 import numpy as np
 
 from agreement.rules import arithmetic, transcendental
+from agreement.rules.arithmetic import share
 from agreement.rules.operand import Operand, Primitive, Rule
 
-__all__ = ["COMPARISONS", "SPECIAL", "UFUNCS", "Operand", "Primitive", "Rule"]
+__all__ = ["COMPARISONS", "SPECIAL", "UFUNCS", "Operand", "Primitive", "Rule", "share"]
 
 UFUNCS: dict[np.ufunc, Primitive] = {
     np.add: Primitive(arithmetic.add, "rounded"),

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from agreement.alike import everywhere, raw
+from agreement.precision import CENTRE_ROUNDOFF, Precision
 from agreement.rules.operand import OUTWARDS, Moved, Operand
 from manual_backprop.typing import Array
 
@@ -49,6 +52,37 @@ def divide(a: Operand, b: Operand) -> Moved:
     smallest = np.abs(b.value) - b.error
     error = (a.error + np.abs(value) * b.error) / smallest + TINIEST * (a.value != 0)
     return value, np.where(smallest > 0, error, np.inf)
+
+
+def share(a: Operand, b: Operand, *, axis: Any, precision: Precision) -> Moved:
+    """q = a_j / S with S = Σ_k a_k along ``axis``, which is b; a's errors move both, together.
+
+    With R_j = S − a_j and E_j = Σ_{k≠j} e_k, which are small where a_j is nearly all of S:
+
+    (1) (a_j + d_j) / (S + Σ d_k) − a_j / S = (d_j R_j − a_j Σ_{k≠j} d_k) / (S (S + Σ d_k))
+    (2) with |d_k| ≤ e_k and s = |S| − Σ e_k: e = (e_j |R_j| + |a_j| E_j) / (|S| s)
+    (3) the sum is rounded by δ at most, so that a quotient up to |q| + e moves by δ / (s − δ) times
+        itself
+
+    Differences from S cancel; n roundings of the centre make up for that.
+    """
+    value = a.value / b.value
+    magnitude, total = np.abs(a.value), np.abs(b.value)
+    terms = a.value.size // max(b.value.size, 1)
+    all_errors = a.error.sum(axis=axis, keepdims=True)
+    all_magnitudes = magnitude.sum(axis=axis, keepdims=True)
+    cancelled = 4 * terms * CENTRE_ROUNDOFF
+    rest = np.abs(b.value - a.value) + cancelled * all_magnitudes
+    other_errors = np.maximum(all_errors - a.error, 0) + cancelled * all_errors
+    least = total - all_errors - cancelled * all_magnitudes
+    # (2), each part as a product of quotients: of small numbers the products may underflow.
+    moved = a.error / total * (rest / least) + magnitude / total * (other_errors / least)
+    rounding = precision.gamma(terms - 1) * (all_magnitudes + all_errors)
+    if terms > 1:
+        rounding = rounding + terms * precision.smallest_normal
+    moved = moved + (np.abs(value) + moved) * (rounding / (least - rounding))  # (3)
+    moved = moved + TINIEST * (a.value != 0)
+    return value, np.where((least > rounding) & np.isfinite(b.error), moved, np.inf)
 
 
 def square(a: Operand) -> Moved:

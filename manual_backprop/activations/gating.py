@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -84,6 +85,7 @@ class Gelu(Activation):
 
     name = "gelu"
     variants = ({}, {"approximate": True})
+    cubic: ClassVar[float] = 0.044715  # in (4) and (5)
 
     approximate: bool = False
 
@@ -93,8 +95,8 @@ class Gelu(Activation):
     def backward(self, grad_output: Array, inputs: Array, output: Array) -> Array:
         gate, near = self._gate(inputs), self._near(inputs)
         if self.approximate:
-            slope = math.sqrt(2 / math.pi) * (1 + 3 * 0.044715 * np.square(near))
-            density = 2 * slope * gate * special.sigmoid(-_twice_a(near))  # (5)
+            slope = math.sqrt(2 / math.pi) * (1 + 3 * self.cubic * np.square(near))
+            density = 2 * slope * gate * special.sigmoid(-self._twice_a(near))  # (5)
         else:
             root = math.sqrt(0.5) * near
             density = np.exp(-np.square(root)) / math.sqrt(2 * math.pi)  # (3)
@@ -103,17 +105,16 @@ class Gelu(Activation):
     def _gate(self, inputs: Array) -> Array:
         """Φ(x)."""
         if self.approximate:
-            return special.sigmoid(_twice_a(self._near(inputs)))  # (4)
+            return special.sigmoid(self._twice_a(self._near(inputs)))  # (4)
         return special.erfc(-math.sqrt(0.5) * inputs) / 2  # (1)
 
     def _near(self, inputs: Array) -> Array:
         """The x of (6)."""
         return within(inputs, FAR_FOR_APPROXIMATE_GELU if self.approximate else FAR_FOR_GELU)
 
-
-def _twice_a(near: Array) -> Array:
-    """2a of (4)."""
-    return 2 * math.sqrt(2 / math.pi) * (near + 0.044715 * near * near * near)
+    def _twice_a(self, near: Array) -> Array:
+        """2a of (4)."""
+        return 2 * math.sqrt(2 / math.pi) * (near + self.cubic * near * near * near)
 
 
 class Glu(OfRows):

@@ -66,6 +66,8 @@ class CategoricalHinge(Loss):
 
     (1) where a − Σtp + 1 ≥ 0: ∂/∂p_ni = g_n ((1 − t_ni) ∂a_n/∂(…)_i − t_ni), else 0
     (2) ∂a/∂(…)_i is 1 at the maximum, 0 elsewhere; equal maxima share it equally, as in Keras
+    (3) at least one element is the largest, and no share exceeds 1: clips that change nothing, but
+        let bounds know it where rounding decides who ties
     The right class takes part in the maximum with (1 − 1) p = 0.
     """
 
@@ -87,7 +89,8 @@ class CategoricalHinge(Loss):
         right = (targets * predictions).sum(axis=-1)
         others = (1 - targets) * predictions
         largest = _are_largest(others)
-        share = largest / largest.sum(axis=-1, keepdims=True)  # (2)
+        count = np.clip(largest.sum(axis=-1, keepdims=True), 1, largest.shape[-1])  # (3)
+        share = np.clip(largest / count, 0, 1)  # (2), (3)
         costs = others.max(axis=-1) - right + 1 >= 0
         return ((1 - targets) * share - targets) * (grad_values * costs)[..., None]  # (1)
 

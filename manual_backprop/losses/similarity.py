@@ -172,9 +172,10 @@ def _distances(predictions: Array) -> Array:
 def log_sum(logits: Array, kind: Array, lowest: float) -> tuple[Array, Array]:
     """log Σ_j e^{logits_ij} over one kind of pairs, and each pair's share of the sum.
 
-    A row without such pairs gives a number without a meaning, and shares of 0.
+    A row without such pairs gives numbers without a meaning.
     """
     largest = np.where(kind, logits, lowest).max(axis=1, keepdims=True)
-    terms = np.where(kind, np.exp(np.where(kind, logits - largest, 0)), 0)
-    total = np.where(kind.any(axis=1), terms.sum(axis=1), 1)
-    return largest[:, 0] + np.log(total), terms / total[:, None]  # (4)
+    counted = kind | ~kind.any(axis=1, keepdims=True)  # so that no sum is 0
+    terms = np.where(counted, np.exp(np.where(kind, logits - largest, 0)), 0)
+    total = terms.sum(axis=1, keepdims=True)
+    return (largest + np.log(total))[:, 0], terms / total  # (4)

@@ -38,7 +38,38 @@ def _carried_sum_where(k: Any, a: Any, b: Any, c: Any) -> Any:
     return _sum_where(k, a, b, c)
 
 
+def _share_of_positive(k: Any, a: Any, b: Any, c: Any) -> Any:
+    terms = np.abs(a)
+    return k(terms / k.sum(terms, axis=0, keepdims=True))
+
+
+def _softmax(k: Any, a: Any, b: Any, c: Any) -> Any:
+    terms = k(np.exp(k(a - np.max(a, axis=1, keepdims=True))))
+    return k(terms / k.sum(terms, axis=1, keepdims=True))
+
+
+def _share_of_changed(k: Any, a: Any, b: Any, c: Any) -> Any:
+    """Terms that changed, through a view, after they were added up."""
+    terms = k(np.abs(a))
+    total = k.sum(terms, axis=0, keepdims=True)
+    terms[1:][...] = 0
+    return k(terms / total)
+
+
+def _share_of_changed_sum(k: Any, a: Any, b: Any, c: Any) -> Any:
+    """A sum that changed, in some places, before it was divided by."""
+    terms = k(np.abs(a))
+    total = k.sum(terms, axis=0, keepdims=True)
+    total[b[:1] > c[:1]] = 1
+    return k(terms / total)
+
+
 COMPOSED: dict[str, Any] = {
+    "share": lambda k, a, b, c: k(a / k.sum(a, axis=1, keepdims=True)),
+    "share of positive": _share_of_positive,
+    "share of changed": _share_of_changed,
+    "share of changed sum": _share_of_changed_sum,
+    "softmax": _softmax,
     "reciprocal": lambda k, a, b, c: k(np.reciprocal(a)),
     "logaddexp": lambda k, a, b, c: k(np.logaddexp(a, b)),
     "logsumexp": lambda k, a, b, c: k.log_sum(a, axis=1, keepdims=True),

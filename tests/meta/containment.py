@@ -17,7 +17,7 @@ from composed_operations import COMPOSED
 
 from agreement import rules
 from agreement.bounded import BoundedArray, bounded
-from agreement.precision import Precision, precision_of
+from agreement.precision import Precision, precision_of, storing
 from manual_backprop import special
 from manual_backprop.typing import Array
 
@@ -401,7 +401,7 @@ def complaint(expected: BoundedArray, actual: Array) -> str:
 
 def violation(names: list[str], dtype: str, seed: int, shape: tuple[int, int] = (3, 4)) -> str:
     """Run a program in every way; the first violation of a bound, or an empty string."""
-    precision, generator = precision_of(dtype), np.random.default_rng(seed)
+    precision, generator = storing(precision_of(dtype)), np.random.default_rng(seed)
     drawn = [draw_interval(shape, generator, precision) for _ in range(3)]
     picks = np.array([generator.integers(3 + i, size=3) for i in range(len(names))])
     with np.errstate(all="ignore"):

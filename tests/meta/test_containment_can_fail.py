@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -123,6 +125,44 @@ def test_forgotten_roundings_of_sums_are_caught(
     """Without γ_n, products and sums let another order of summation out."""
     monkeypatch.setattr(Precision, "gamma", lambda self, operations: 1e-30)
     assert is_caught(names, dtype)
+
+
+SHARES = ["share", "share of positive", "softmax"]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("fault", ["half the error", "no rounding of the sum"])
+def test_a_too_small_bound_of_shares_is_caught(
+    dtype: str, fault: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Numbers divided by their own sum, with half their error or without the sum's rounding."""
+    original = rules.share
+    assert not is_caught(SHARES, dtype)
+
+    def planted(a: Any, b: Any, *, axis: Any, precision: Precision) -> Any:
+        if fault == "half the error":
+            return scaled(partial(original, axis=axis, precision=precision), 0.5)(a, b)
+        unrounded = replace(precision, roundoff=1e-30, smallest_normal=0.0)
+        return original(a, b, axis=axis, precision=unrounded)
+
+    monkeypatch.setattr(rules, "share", planted)
+    assert is_caught(SHARES, dtype)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("changed", ["share of changed", "share of changed sum"])
+def test_a_stale_sum_is_caught(dtype: str, changed: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shares of what changed after it was added up, or of a sum that did, have the wide bound."""
+    original = BoundedArray._write
+
+    def planted(self: BoundedArray, index: Any, source: BoundedArray) -> None:
+        root, writes, summed = self.root, self.root.writes, self.root.summed
+        original(self, index, source)
+        root.writes, root.summed = writes, summed
+
+    assert not is_caught([changed], dtype)
+    monkeypatch.setattr(BoundedArray, "_write", planted)
+    assert is_caught([changed], dtype)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
