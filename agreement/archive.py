@@ -185,7 +185,7 @@ def write_atomically(path: Path, arrays: dict[str, Array], *, compressed: bool =
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         with open(temporary, "xb") as handle:
-            (np.savez_compressed if compressed else np.savez)(handle, **arrays)  # type: ignore[arg-type]
+            (np.savez_compressed if compressed else np.savez)(handle, **arrays)
             handle.flush()
             os.fsync(handle.fileno())
         os.replace(temporary, path)

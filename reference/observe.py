@@ -67,11 +67,7 @@ def loss(
         tf, _ = frameworks()
         kind = member("losses", name, arguments)
         with floatx(dtype):
-            twin = (
-                kind(**arguments)
-                if inspect.isclass(kind)
-                else lambda t, p, sample_weight=None: kind(t, p, **arguments)
-            )
+            twin: Any = kind(**arguments) if inspect.isclass(kind) else None
         squash = None if behind is None else member("activations", behind, {})
 
         def run(predictions: Any, targets: Any, weight: Any, mask: Any) -> Any:
@@ -80,7 +76,10 @@ def loss(
                 outputs = predictions if squash is None else squash(predictions)
                 if mask is not None:
                     _set_mask(outputs, mask)
-                value = twin(targets, outputs, sample_weight=weight)
+                if twin is None:
+                    value = kind(targets, outputs, **arguments)
+                else:
+                    value = twin(targets, outputs, sample_weight=weight)
             return tf.identity(value), tape.gradient(value, predictions)
 
         traced = compiled(run, graph)

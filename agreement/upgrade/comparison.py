@@ -32,6 +32,8 @@ ROUNDOFF = {"float32": 2.0**-24, "float64": 2.0**-53}
 AMPLIFICATION = 2.0**10
 LARGEST_ROUNDING = 2.0**-10
 NEARBY = 2.0**6
+# The family of a user's own model.
+MODEL = "model"
 
 
 class Outcome(StrEnum):
@@ -181,7 +183,7 @@ def compare(before: Recording, after: Recording, bounds: Bounds = no_bounds) -> 
     """
     shared = [name for name in before.families if name in after.families]
     if before.model and after.model:
-        shared.append("model")
+        shared.append(MODEL)
     result = Comparison(_facts(before), _facts(after))
     if not shared:
         raise RecordingError(
@@ -254,12 +256,11 @@ class _Pair:
         expected: Mapping[str, Expected] | None = None
         tensors = old.observation.tensors, new.observation.tensors
         for tensor in [*tensors[0], *(t for t in tensors[1] if t not in tensors[0])]:
-            pair = [found.get(tensor) for found in tensors]
-            if any(x is None for x in pair):
-                words = "no longer there" if pair[1] is None else "was not there before"
+            if any(tensor not in found for found in tensors):
+                words = "no longer there" if tensor in tensors[0] else "was not there before"
                 self._add(_change(key, name, tensor, Outcome.CHANGED, note=words))
                 continue
-            a, b = pair
+            a, b = (found[tensor] for found in tensors)
             if a.dtype == b.dtype and a.shape == b.shape and _equal(a, b).all():
                 self.result.counts[Outcome.IDENTICAL] += 1
                 continue

@@ -103,7 +103,7 @@ def _ways(kind: type[Loss]) -> Iterator[_Way]:
         if isinstance(subject, CrossEntropy) and subject.fuses_with is not None:
             fused = replace(subject, path="fused")
             yield _Way(fused, arguments, f"{words}, behind {fused.fuses_with}", fused.fuses_with)
-            if not subject.from_logits:  # type: ignore[attr-defined]
+            if not subject.from_logits:
                 of_logits = replace(subject, from_logits=True)
                 given = arguments | {"from_logits": True}
                 yield _Way(of_logits, given, _spelled(given))
@@ -181,7 +181,9 @@ def _members(
     family: str, members: Mapping[str, Any], modes: Sequence[str]
 ) -> Iterator[tuple[type[Catalogued], dict[str, Any], tuple[str, str, str, str, str]]]:
     for kind in members.values():
-        for arguments in kind.variants:
+        # The options of the optimizers' common base are tried with one of them.
+        options = getattr(kind, "option_variants", ()) if kind.name == "adam" else ()
+        for arguments in (*kind.variants, *options):
             for dtype in DTYPES:
                 for mode in modes:
                     yield kind, arguments, (family, kind.name, _spelled(arguments), dtype, mode)

@@ -52,22 +52,19 @@ def table(comparison: Comparison) -> Table:
 
     title = f"{named(comparison.before)}  →  {named(comparison.after)}"
     made = Table(title=title)
-    for heading in ("family", "function", "what", "who is right"):
-        made.add_column(heading, no_wrap=heading == "family")
+    made.add_column("function")
+    made.add_column("what")
     made.add_column("largest", justify="right", no_wrap=True)
-    made.add_column("simplest example", overflow="fold")
-    for family, function, changes in changes_by_function(comparison.changes):
-        loud = [change for change in changes if change.outcome not in QUIET]
+    made.add_column("simplest example", overflow="fold", ratio=1)
+    for family, function, changes in changes_by_function(comparison.changed):
         outcomes = Counter(str(change.outcome) for change in changes)
-        sides = Counter(str(change.side) for change in loud if change.side is not Side.UNKNOWN)
-        largest = max((change.difference for change in loud), default=0.0)
+        sides = Counter(str(change.side) for change in changes if change.side is not Side.UNKNOWN)
+        largest = max(change.difference for change in changes)
         made.add_row(
-            family,
-            function,
-            _counted(outcomes),
-            _counted(sides),
+            f"{family}\n{function}",
+            "\n".join(part for part in (_counted(outcomes), _counted(sides)) if part),
             f"{largest:.1e}" if largest else "",
-            remark(example(loud)) if loud else "",
+            remark(example(changes)),
         )
     return made
 
@@ -109,6 +106,10 @@ def conclusion(comparison: Comparison) -> str:
     if comparison.roundings:
         name, largest = max(comparison.roundings.items(), key=lambda pair: pair[1])
         lines.append(f"rounding: largest relative difference {largest:.1e}, of {name}")
+    novel = [c for c in comparison.changes if c.outcome is Outcome.NEW]
+    if novel:
+        names = ", ".join(f"{family}/{name}" for family, name, _ in changes_by_function(novel))
+        lines.append(f"new: {names}")
     lines += comparison.notes
     if comparison.incomparable:
         first = comparison.incomparable[0]
