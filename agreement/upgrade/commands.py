@@ -19,7 +19,7 @@ OnlyOption = Annotated[
     str,
     typer.Option(
         help="Families, with commas: activations, losses, regularizers, optimizers, schedules, "
-        "initializers, layers, training."
+        "initializers, layers, training; or members, such as losses/huber."
     ),
 ]
 ModelOption = Annotated[
@@ -113,13 +113,13 @@ def upgrade(
     from agreement.report import jsonable
     from agreement.upgrade.environments import Environments, default_cache
     from agreement.upgrade.html import write_report
-    from agreement.upgrade.items import chosen_families
+    from agreement.upgrade.items import chosen
     from agreement.upgrade.models import absolute
     from agreement.upgrade.releases import Asked, paired
     from agreement.upgrade.releases import upgrade as run
 
     releases = paired(versions, names_in(tensorflow))
-    families = chosen_families(names_in(only)) if only else ()
+    families = chosen(names_in(only)) if only else ()
     asked = Asked(families, absolute(model), jobs, fresh)
     if not output.absolute().parent.is_dir():
         raise ValueError(f"--output: {output} lies in no directory that exists; create it first.")

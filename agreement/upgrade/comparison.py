@@ -24,6 +24,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from agreement.upgrade.items import covers
 from agreement.upgrade.recording import Case, Recording, RecordingError
 from manual_backprop.typing import Array
 from reference.observation import ABSENT, PRESENT, RAISED
@@ -181,23 +182,20 @@ def compare(before: Recording, after: Recording, bounds: Bounds = no_bounds) -> 
     Raises:
         RecordingError: if they have nothing in common.
     """
-    shared = [name for name in before.families if name in after.families]
-    if before.model and after.model:
-        shared.append(MODEL)
+    asked = [[*found.families, *([MODEL] if found.model else [])] for found in (before, after)]
+    every = dict.fromkeys([*before.cases, *after.cases])
+    keys = [key for key in every if all(covers(names, key) for names in asked)]
     result = Comparison(_facts(before), _facts(after))
-    if not shared:
+    if not keys:
         raise RecordingError(
             f"{before.title} and {after.title} have nothing in common: they hold "
-            f"{', '.join(before.families) or 'a model'} and "
-            f"{', '.join(after.families) or 'a model'}."
+            f"{', '.join(asked[0]) or 'nothing'} and {', '.join(asked[1]) or 'nothing'}."
         )
     if before.machine != after.machine:
         result.notes.append("recorded on different machines: other kernels may round otherwise")
     both = _Pair(before, after, bounds, result)
-    keys = [*before.cases, *(key for key in after.cases if key not in before.cases)]
     for key in keys:
-        if key.partition("/")[0] in shared:
-            both.compare_item(key)
+        both.compare_item(key)
     result.changes.sort(key=_gravity)
     return result
 
@@ -459,6 +457,8 @@ def describe(
     difference = np.where(outside, relative(a, b), 0.0)
     change.difference = float(difference.max()) if difference.size else 0.0
     change.elements, change.size = int(outside.sum()), int(outside.size)
+    if not change.elements:
+        return
     change.where, change.shown_by = simplest(outside, inputs)
     change.before, change.after = float(a[change.where]), float(b[change.where])
     if expected is None:

@@ -53,10 +53,12 @@ class Item:
         return "/".join((self.family, self.function, self.variant, self.dtype, self.mode))
 
 
-def catalogue_items(families: Sequence[str]) -> Iterator[Item]:
-    """Every item of these families of the catalogue, in a fixed order."""
-    for family in families:
-        yield from FAMILIES[family]()
+def catalogue_items(asked: Sequence[str]) -> Iterator[Item]:
+    """Every item of these families or members of the catalogue, in a fixed order."""
+    families = {name.partition("/")[0] for name in asked}
+    for family, items in FAMILIES.items():
+        if family in families:
+            yield from (item for item in items() if covers(asked, item.key))
 
 
 def _spelled(arguments: Mapping[str, Any]) -> str:
@@ -214,13 +216,19 @@ def _training() -> Iterator[Item]:
 FAMILIES |= {"layers": _layers, "training": _training}
 
 
-def chosen_families(only: Sequence[str]) -> tuple[str, ...]:
-    """The families asked for, all without; in their fixed order.
+def chosen(only: Sequence[str]) -> tuple[str, ...]:
+    """What is asked for, every family without: families, or members such as losses/huber.
 
     Raises:
         ValueError: for a family that there is not.
     """
     for name in only:
-        if name not in FAMILIES:
+        if name.partition("/")[0] not in FAMILIES:
             raise unknown_name("--only", name, FAMILIES)
-    return tuple(name for name in FAMILIES if name in only or not only)
+    return tuple(dict.fromkeys(only)) or tuple(FAMILIES)
+
+
+def covers(asked: Sequence[str], key: str) -> bool:
+    """Whether an item belongs to what was asked for."""
+    family, function, *_ = key.split("/")
+    return family in asked or f"{family}/{function}" in asked

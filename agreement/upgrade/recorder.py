@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from agreement.upgrade.items import Item, catalogue_items, chosen_families
+from agreement.upgrade.items import Item, catalogue_items, chosen
 from agreement.upgrade.recording import Case, Recording, write_recording
 
 
@@ -27,7 +27,7 @@ def record(
     """Run every item on the installed Keras.
 
     Args:
-        only: families; all without. With a model and no families, only the model is recorded.
+        only: families or members; all without, but with a model then only the model.
         model: FILE.py:FUNCTION, the user's own model; see ``agreement.upgrade.models``.
         advance: told (done, total).
 
@@ -35,7 +35,7 @@ def record(
         ValueError: for an unknown family, or a model that cannot be loaded.
         ImportError: where Keras or TensorFlow cannot be imported.
     """
-    families = () if model and not only else chosen_families(only)
+    families = () if model and not only else chosen(only)
     items: list[Item] = list(catalogue_items(families))
     if model:
         from agreement.upgrade.models import model_items
