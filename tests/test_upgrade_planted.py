@@ -159,7 +159,9 @@ def test_a_planted_clip_constant_is_found_where_probabilities_are_clipped(
 def test_a_planted_epsilon_of_an_optimizer_is_found(comparison: Comparison) -> None:
     """Adam with its defaults changes; with an epsilon of its own it does not, nor does SGD."""
     mine = [c for c in comparison.changes if c.function == "adam"]
-    assert {c.side for c in mine} == {Side.REGRESSION}
+    # Keras rounds the learning rate of float64 weights to float32, so neither is quite right there.
+    assert {c.side for c in mine if c.dtype == "float32"} == {Side.REGRESSION}
+    assert Side.FIX not in {c.side for c in mine}
     assert not any("epsilon" in c.variant for c in mine)
     assert not outcomes(comparison, "sgd")
 

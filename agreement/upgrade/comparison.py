@@ -33,6 +33,8 @@ ROUNDOFF = {"float32": 2.0**-24, "float64": 2.0**-53}
 AMPLIFICATION = 2.0**10
 LARGEST_ROUNDING = 2.0**-10
 NEARBY = 2.0**6
+# How many times nearer to the derivation one side must be to be in the right without agreeing.
+FAR_CLOSER = 4
 # The family of a user's own model.
 MODEL = "model"
 
@@ -470,25 +472,32 @@ def describe(
 
 
 def _side(a: Array, b: Array, expected: Expected, outside: Array) -> tuple[Side, str]:
+    """Who agrees with the derivation in the elements that changed, or is far closer to it."""
     with np.errstate(all="ignore"):
-        far = [np.abs(np.asarray(x, np.float64) - expected.value) for x in (a, b)]
-        agrees = [bool((x <= expected.error)[outside].all()) for x in far]
+        old, new = (np.abs(np.asarray(x, np.float64) - expected.value)[outside] for x in (a, b))
+    error = expected.error[outside]
+    old_agrees, new_agrees = old <= error, new <= error
     if expected.kinked is not None and expected.kinked[outside].all():
-        known = ["the old release chooses", "the new release chooses"]
-        words = [text for text, right in zip(known, agrees, strict=True) if right]
-        return (
-            Side.CONVENTION,
-            f"at a kink; as the derivation by hand: {', '.join(words) or 'none'}",
-        )
-    if agrees == [True, False]:
+        agreeing = [
+            name
+            for name, found in (("the old release", old_agrees), ("the new release", new_agrees))
+            if found.all()
+        ]
+        return Side.CONVENTION, f"at a kink; {' and '.join(agreeing) or 'neither'} chooses as we do"
+    only_old, only_new = (old_agrees & ~new_agrees).any(), (new_agrees & ~old_agrees).any()
+    if only_old and only_new:
+        return Side.CONVENTION, "each agrees with the derivation by hand in some elements"
+    if only_old:
         return Side.REGRESSION, "the old release agrees with the derivation by hand"
-    if agrees == [False, True]:
+    if only_new:
         return Side.FIX, "the new release agrees with the derivation by hand"
-    if all(agrees):
+    if (old_agrees & new_agrees).any():
         return Side.CONVENTION, "both are within the bound"
-    old, new = (float(x[outside].max(initial=0)) for x in far)
-    closer = "old" if not old >= new else "new"
-    return Side.CONVENTION, f"neither agrees with the derivation by hand; the {closer} is closer"
+    if FAR_CLOSER * old.sum() <= new.sum():
+        return Side.REGRESSION, "neither agrees with the derivation by hand; the old is far closer"
+    if FAR_CLOSER * new.sum() <= old.sum():
+        return Side.FIX, "neither agrees with the derivation by hand; the new is far closer"
+    return Side.CONVENTION, "neither agrees with the derivation by hand"
 
 
 def simplest(outside: Array, inputs: Mapping[str, Array]) -> tuple[tuple[int, ...], str]:
