@@ -28,6 +28,7 @@ from agreement.upgrade.items import covers
 from agreement.upgrade.recording import Case, Recording, RecordingError
 from manual_backprop.typing import Array
 from reference.observation import ABSENT, PRESENT, RAISED
+from reference.observe_layers import QUOTIENT, SLOPE
 
 ROUNDOFF = {"float32": 2.0**-24, "float64": 2.0**-53}
 AMPLIFICATION = 2.0**10
@@ -35,6 +36,8 @@ LARGEST_ROUNDING = 2.0**-10
 NEARBY = 2.0**6
 # How many times nearer to the derivation one side must be to be in the right without agreeing.
 FAR_CLOSER = 4
+# How well a difference quotient of a layer's output is known.
+SLOPE_ERROR = 1e-6
 # The family of a user's own model.
 MODEL = "model"
 
@@ -198,6 +201,8 @@ def compare(before: Recording, after: Recording, bounds: Bounds = no_bounds) -> 
     both = _Pair(before, after, bounds, result)
     for key in keys:
         both.compare_item(key)
+    for change in result.changes:
+        judge_by_slope(change, before, after)
     result.changes.sort(key=_gravity)
     return result
 
@@ -256,6 +261,8 @@ class _Pair:
         expected: Mapping[str, Expected] | None = None
         tensors = old.observation.tensors, new.observation.tensors
         for tensor in [*tensors[0], *(t for t in tensors[1] if t not in tensors[0])]:
+            if tensor in (SLOPE, QUOTIENT):
+                continue  # what the gradients are judged by
             if any(tensor not in found for found in tensors):
                 words = "no longer there" if tensor in tensors[0] else "was not there before"
                 self._add(_change(key, name, tensor, Outcome.CHANGED, note=words))
@@ -537,6 +544,35 @@ def _listed(array: Array) -> str:
     if flat.size > 12:
         return f"({_shape(flat)})"
     return str(flat.tolist())
+
+
+def judge_by_slope(change: Change, before: Recording, after: Recording) -> None:
+    """Who is right about a gradient without a derivation, while outputs are what they were.
+
+    In float64 the slope along a random direction was recorded twice: by the gradients, and by a
+    difference quotient of the outputs. The side on which the two agree is right.
+    """
+    if change.side is not Side.UNKNOWN or not change.tensor.startswith("grad"):
+        return
+    key = change.key.replace("/float32/", "/float64/").removesuffix("-graph")
+    sound = []
+    quotients = []
+    for recording in (before, after):
+        case = recording.cases.get(key, {}).get(change.case)
+        found = {} if case is None else case.observation.tensors
+        if SLOPE not in found or QUOTIENT not in found:
+            return
+        slope, quotient = float(found[SLOPE]), float(found[QUOTIENT])
+        sound.append(abs(slope - quotient) <= SLOPE_ERROR * (1 + abs(quotient)))
+        quotients.append(quotient)
+    if abs(quotients[1] - quotients[0]) > SLOPE_ERROR * (1 + abs(quotients[0])):
+        return  # another output has another gradient
+    if sound == [True, False]:
+        change.side = Side.REGRESSION
+        change.note = "the old gradient is the output's, by difference quotients; the new is not"
+    elif sound == [False, True]:
+        change.side = Side.FIX
+        change.note = "the new gradient is the output's, by difference quotients; the old is not"
 
 
 def changes_by_function(changes: Iterable[Change]) -> Iterator[tuple[str, str, list[Change]]]:
