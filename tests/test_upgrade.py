@@ -370,6 +370,24 @@ def test_a_family_that_is_not_there_and_too_few_releases_are_refused() -> None:
         paired(["3.0.0"] * 3, ["2.20.0", "2.21.0"])
 
 
+def test_the_command_compares_two_files(tmp_path: Path) -> None:
+    """Exit status 0 where nothing changed and 1 where something did; JSON says the same."""
+    from typer.testing import CliRunner
+
+    from agreement.cli import app
+
+    names = [str(tmp_path / name) for name in ("a.npz", "b.npz")]
+    write_recording(names[0], made(a=np.ones(3)))
+    write_recording(names[1], made(a=np.array([1.0, 1.0, 2.0])))
+    same = CliRunner().invoke(app, ["compare", names[0], names[0]])
+    assert (same.exit_code, "nothing changed" in same.output) == (0, True)
+    other = CliRunner().invoke(app, ["compare", *names])
+    assert (other.exit_code, "something changed" in other.output) == (1, True)
+    told = json.loads(CliRunner().invoke(app, ["compare", *names, "--json"]).output)
+    assert (told["exit_status"], told["counts"]) == (1, {"changed": 2})
+    assert told["changes"][0]["where"] == [2]
+
+
 def test_recording_needs_nothing_of_the_judge() -> None:
     """A process beside another NumPy imports the recorder without error-carrying numbers."""
     program = (
