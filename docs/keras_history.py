@@ -136,7 +136,7 @@ def _linear() -> Any:
 
 
 def masked_accuracy() -> Any:
-    """Two words of three count, and one of the two is right: 0.5, in two samples alike."""
+    """Of the three words that count two are right: 2/3."""
     model = keras.Sequential(
         [
             keras.layers.Embedding(3, 2, "zeros", mask_zero=True),
@@ -160,6 +160,15 @@ def accumulation_with_loss_scale() -> Any:
     return float(variable.numpy())
 
 
+def muon_step() -> Any:
+    """One step with a gradient of ones, from a matrix of ones."""
+    variable = keras.Variable(np.ones((2, 2), "float32"), name="kernel")
+    optimizer = keras.optimizers.Muon(0.1)
+    optimizer.build([variable])
+    optimizer.apply([tf.ones((2, 2))], [variable])
+    return variable.numpy().round(4).ravel().tolist()
+
+
 def grouped_query_attention_float64() -> Any:
     """Attention of equal scores is the mean of the values; 1e-8 shows what float32 loses."""
     layer = keras.layers.GroupQueryAttention(2, 2, 1, dtype="float64")
@@ -171,13 +180,31 @@ def grouped_query_attention_float64() -> Any:
     return float(np.sum(layer(query, query)))
 
 
-def lstm_dropout() -> Any:
+def _dropped(**rates: float) -> Any:
     layer = keras.layers.LSTM(
-        1, kernel_initializer="ones", recurrent_initializer="ones", recurrent_dropout=0.5,
-        dropout=0.5, seed=5,
-    )  # fmt: skip
-    given = tf.constant(np.ones((2, 3, 2), "float32"))
+        2, kernel_initializer="ones", recurrent_initializer="ones", seed=5, **rates
+    )
+    given = tf.constant(np.linspace(0.1, 1, 12, dtype="float32").reshape(2, 3, 2))
     return layer(given, training=True).numpy().round(5).ravel().tolist()
+
+
+def lstm_dropout() -> Any:
+    """With a fixed seed; the masks are a matter of convention."""
+    return _dropped(dropout=0.5)
+
+
+def lstm_recurrent_dropout() -> Any:
+    return _dropped(recurrent_dropout=0.5)
+
+
+def fit_with_several_steps_per_execution() -> Any:
+    """Squared errors 0, 0 and 9 in batches of one, two at a time, weights kept: 3 on average."""
+    layer = keras.layers.Dense(1, use_bias=False, kernel_initializer="ones", trainable=False)
+    model = keras.Sequential([keras.Input((1,)), layer])
+    model.compile(loss="mse", optimizer="sgd", steps_per_execution=2, jit_compile=False)
+    inputs = np.array([[0.0], [0.0], [3.0]])
+    history = model.fit(inputs, np.zeros((3, 1)), batch_size=1, shuffle=False, verbose=0)
+    return history.history["loss"]
 
 
 def spectral_normalization_in_training() -> Any:
@@ -195,7 +222,8 @@ WITH_FLOAT32 = (
     layer_normalization, group_normalization, batch_normalization, batch_normalization_masked,
     hard_sigmoid_at_kinks, activity_penalty,
     reduction_mean_with_sample_weight, evaluate_with_a_short_last_batch, train_on_batch_repeated,
-    masked_accuracy, accumulation_with_loss_scale, lstm_dropout,
+    masked_accuracy, accumulation_with_loss_scale, muon_step, lstm_dropout,
+    lstm_recurrent_dropout, fit_with_several_steps_per_execution,
     spectral_normalization_in_training,
 )  # fmt: skip
 

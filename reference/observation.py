@@ -73,6 +73,8 @@ def _observe_case(call: Call, inputs: Inputs) -> Observation:
 def _failure(error: Exception) -> Observation:
     if isinstance(error, AbsentError):
         return Observation(ABSENT, {}, str(error))
+    if "not recognized" in str(error) and isinstance(error, ValueError):
+        return Observation(ABSENT, {}, str(error))  # of those that take any argument by name
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     # What a traced function raises comes with its traceback; the error itself stands last.
     # What a layer raises, Keras introduces with a line of its own.
