@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from agreement.archive import write_atomically
 from agreement.casefile_format import FORMAT, LARGEST, VERSION, CaseFileError, StoredCase
 from agreement.casefile_reader import read_case
 from agreement.foreign import OURS, Layout
@@ -122,16 +122,4 @@ def write_case(
             if given is not None:
                 arrays[f"grad_{name}{number}"] = next(given)
     arrays |= {"inputs": as_numbers("inputs", inputs), "labels": as_numbers("labels", labels)}
-    _write_atomically(Path(path), arrays)
-
-
-def _write_atomically(path: Path, arrays: dict[str, Array]) -> None:
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        with open(temporary, "xb") as handle:
-            np.savez(handle, **arrays)
-            handle.flush()
-            os.fsync(handle.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_atomically(Path(path), arrays)

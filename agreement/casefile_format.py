@@ -16,13 +16,7 @@ FORMAT = "agreement-case"
 VERSION = 1
 # How much a file may hold once unpacked, and its passes may need at a time, in bytes.
 LARGEST = 1 << 30
-# How much of a file is read or unpacked at once; also the most that its table of contents takes.
-BLOCK = 1 << 20
-LONGEST_HEADER = 1 << 12
 LONGEST_TEXT = 1 << 16
-LONGEST_NAME = 100
-# No deflated byte unpacks to more than this many.
-LARGEST_RATIO = 1032
 
 FIELDS: dict[str, Any] = {
     "format": FORMAT,

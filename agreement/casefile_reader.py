@@ -9,22 +9,16 @@ from __future__ import annotations
 import json
 import math
 import os
-import re
-import stat
-import zipfile
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
+from agreement.archive import LONGEST_NAME, ArchiveReader, open_regular, plain, thrifty_archive
 from agreement.casefile_format import (
-    BLOCK,
     FIELDS,
     FORMAT,
     LARGEST,
-    LARGEST_RATIO,
-    LONGEST_HEADER,
-    LONGEST_NAME,
     LONGEST_TEXT,
     REQUIRED,
     VERSION,
@@ -40,13 +34,6 @@ from manual_backprop.losses import LOSSES, PATHS, CrossEntropy, Loss
 from manual_backprop.typing import Array
 from manual_backprop.validation import as_dtype, as_finite
 
-_HEADER = re.compile(
-    r"\{(?:(?:'descr':'(?P<descr>[^']{1,16})'|'fortran_order':(?P<order>True|False)"
-    r"|'shape':\((?P<shape>[\d,]*)\)),?){3}\}"
-)
-_REAL = re.compile(r"[<>=|]?(?:b1|[iu][1248]|f[248])")
-_TEXT = re.compile(r"(?:[<>=|]?U|\|?S)\d{1,6}|\|?u1")
-
 
 def read_case(path: str | os.PathLike[str], *, largest: int = LARGEST) -> StoredCase:
     """Read a case file, whoever wrote it.
@@ -59,16 +46,16 @@ def read_case(path: str | os.PathLike[str], *, largest: int = LARGEST) -> Stored
         CaseFileError: for anything but a sound case file, before allocating for its arrays.
         OSError: for a file that cannot be opened.
     """
-    with _open_regular(path) as handle:
+    with open_regular(path, CaseFileError) as handle:
         try:
-            with _archive(handle) as archive:
+            with thrifty_archive(handle) as archive:
                 return _Reader(archive, largest).read()
         except (ValueError, TypeError) as error:
-            raise CaseFileError(f"{path}: {_plain(str(error))}") from None
+            raise CaseFileError(f"{path}: {plain(str(error))}") from None
         except Exception as error:  # whatever zipfile or zlib make of a damaged file
             raise CaseFileError(
                 f"{path}: is not a readable case file "
-                f"({_plain(f'{type(error).__name__}: {error}')})."
+                f"({plain(f'{type(error).__name__}: {error}')})."
             ) from None
 
 
@@ -81,84 +68,8 @@ class _Sizes:
     outputs: int
 
 
-@dataclass(frozen=True)
-class _Header:
-    """What a member's ``.npy`` header says; ``start`` is where its numbers begin."""
-
-    descr: str
-    fortran: bool
-    shape: tuple[int, ...]
-    start: int
-
-
-class _Reader:
+class _Reader(ArchiveReader):
     """Reads one archive: first its text, then every header, and only then the arrays."""
-
-    def __init__(self, archive: zipfile.ZipFile, largest: int) -> None:
-        self.archive, self.largest = archive, largest
-        self.members = self._sound_members()
-        self.headers = {name: self._header(name) for name in self.members}
-
-    def _sound_members(self) -> dict[str, zipfile.ZipInfo]:
-        members: dict[str, zipfile.ZipInfo] = {}
-        total = 0
-        for info in self.archive.infolist():
-            shown = repr(info.filename[:LONGEST_NAME])
-            name = info.filename.removesuffix(".npy")
-            if name == info.filename or not name.isidentifier():
-                raise CaseFileError(f"member {shown} is not an array of a case file.")
-            if name in members:
-                raise CaseFileError(f"member {shown} is there twice.")
-            if info.flag_bits & 1 or info.compress_type not in (
-                zipfile.ZIP_STORED,
-                zipfile.ZIP_DEFLATED,
-            ):
-                raise CaseFileError(
-                    f"member {shown} is encrypted or compressed in a way that is not read here; "
-                    f"write the file with numpy.savez."
-                )
-            if info.file_size > LARGEST_RATIO * info.compress_size + BLOCK:
-                raise CaseFileError(f"member {shown} claims more than its bytes can hold.")
-            members[name] = info
-            total += info.file_size
-        if total > self.largest:
-            raise CaseFileError(
-                f"holds {total} bytes unpacked, more than the {self.largest} that are allowed; "
-                f"raise the limit if you trust it."
-            )
-        return members
-
-    def _header(self, name: str) -> _Header:
-        """Parse a header without evaluating it, and hold it against the member's size."""
-        info = self.members[name]
-        with self.archive.open(info) as stream:
-            prefix = stream.read(12)
-            if prefix[:6] != b"\x93NUMPY" or prefix[6:7] not in (b"\x01", b"\x02", b"\x03"):
-                raise CaseFileError(f"{name}: is not a NumPy array.")
-            width = 2 if prefix[6:7] == b"\x01" else 4
-            length = int.from_bytes(prefix[8 : 8 + width], "little")
-            if length > LONGEST_HEADER:
-                raise CaseFileError(f"{name}: has a header of {length} bytes.")
-            start = 8 + width + length
-            text = (prefix + stream.read(max(0, start - 12)))[8 + width : start]
-        found = _HEADER.fullmatch("".join(text.decode("latin-1").split()))
-        if found is None or None in found.group("descr", "order", "shape"):
-            raise CaseFileError(f"{name}: has a header that is not that of a plain array.")
-        descr, kind = found["descr"], _TEXT if name == "case" else _REAL
-        if not kind.fullmatch(descr):
-            objects = "O" in descr
-            shown = "Python objects, which are never read" if objects else f"dtype {descr!r}"
-            raise CaseFileError(f"{name}: holds {shown}; expected real numbers.")
-        shape = tuple(int(part[:20]) for part in found["shape"].split(",") if part)
-        if len(shape) > 2:
-            raise CaseFileError(f"{name}: has {len(shape)} axes, expected at most 2.")
-        size = start + math.prod(shape) * np.dtype(descr).itemsize
-        if size != info.file_size or 0 in shape:
-            raise CaseFileError(
-                f"{name}: says that it has shape {shape} and dtype {descr}, but it does not hold "
-                f"that many numbers."
-            )
-        return _Header(descr, found["order"] == "True", shape, start)
 
     def read(self) -> StoredCase:
         """Check the text, all names and all shapes; then read the arrays and build the case."""
@@ -179,14 +90,14 @@ class _Reader:
                 bias = self._weight(f"b{number}", layout, (size.units,), dtype)
             layers.append(NaiveDense.from_weights(kernel, bias, activation))
         model = NaiveSequential(layers)
-        inputs = _exactly("inputs", layout.as_rows("inputs", self._array("inputs")), dtype)
-        labels = layout.as_rows("labels", self._array("labels"))
+        inputs = _exactly("inputs", layout.as_rows("inputs", self.array("inputs")), dtype)
+        labels = layout.as_rows("labels", self.array("labels"))
         placeholder = np.broadcast_to(np.zeros((), dtype), (len(inputs), sizes[-1].outputs))
         gradients = None
         if with_gradients:
             names = [f"grad_{name}" for name in self._weight_names(len(chain))]
             gradients = [
-                np.ascontiguousarray(layout.as_weight(name, self._array(name), weight.shape))
+                np.ascontiguousarray(layout.as_weight(name, self.array(name), weight.shape))
                 for name, weight in zip(names, model.weights, strict=True)
             ]
         return StoredCase(
@@ -208,7 +119,7 @@ class _Reader:
             )
         if self.members["case"].file_size > LONGEST_TEXT:
             raise CaseFileError(f"case: is longer than {LONGEST_TEXT} bytes.")
-        raw = self._array("case")
+        raw = self.array("case")
         if raw.dtype.kind in "US" and raw.size != 1:
             raise CaseFileError(f"case: has shape {raw.shape}, expected one text.")
         whole = raw.tobytes() if raw.dtype.kind == "u" else raw.reshape(())[()]
@@ -321,24 +232,8 @@ class _Reader:
     def _weight(
         self, name: str, layout: Layout, shape: tuple[int, ...], dtype: np.dtype[Any]
     ) -> Array:
-        array = layout.as_weight(name, self._array(name), shape)
+        array = layout.as_weight(name, self.array(name), shape)
         return np.ascontiguousarray(_exactly(name, array, dtype))
-
-    def _array(self, name: str) -> Array:
-        """A member's numbers, a block at a time; its header is known to be sound."""
-        header, info = self.headers[name], self.members[name]
-        numbers = np.empty(info.file_size - header.start, np.uint8)
-        with self.archive.open(info) as stream:
-            stream.read(header.start)
-            filled = 0
-            while block := stream.read(BLOCK):
-                numbers[filled : filled + len(block)] = np.frombuffer(block, np.uint8)
-                filled += len(block)
-        if filled != numbers.size:
-            raise CaseFileError(f"{name}: ends early.")
-        array = numbers.view(np.dtype(header.descr))
-        shaped = array.reshape(header.shape, order="F" if header.fortran else "C")
-        return shaped if shaped.dtype.isnative else shaped.astype(shaped.dtype.newbyteorder("="))
 
 
 _JSON_TYPES = {str: "text", int: "whole number", list: "list"}
@@ -384,34 +279,3 @@ def _exactly(name: str, array: Array, dtype: np.dtype[Any]) -> Array:
             f"from, and say which dtype that is."
         )
     return converted
-
-
-class _Thrifty:
-    """A binary file that refuses to be read in bulk, such as a table of contents of gigabytes."""
-
-    def __init__(self, handle: IO[bytes]) -> None:
-        self.handle = handle
-        self.seek, self.tell, self.seekable = handle.seek, handle.tell, handle.seekable
-
-    def read(self, size: int | None = -1) -> bytes:
-        found = self.handle.read(BLOCK + 1 if size is None or size < 0 else min(size, BLOCK + 1))
-        if len(found) > BLOCK:
-            raise CaseFileError(f"asks for more than {BLOCK} bytes to be read at once.")
-        return found
-
-
-def _archive(handle: IO[bytes]) -> zipfile.ZipFile:
-    return zipfile.ZipFile(_Thrifty(handle))
-
-
-def _open_regular(path: str | os.PathLike[str]) -> IO[bytes]:
-    """Open a file for reading; a pipe or a device, which might never end, is refused."""
-    if not stat.S_ISREG(os.stat(path).st_mode):
-        raise CaseFileError(f"{path}: is not a regular file.")
-    return open(path, "rb")
-
-
-def _plain(message: str) -> str:
-    """One line of printable characters, whatever a file made the message say."""
-    line = " ".join(message.split())[:400]
-    return "".join(letter if letter.isprintable() else "?" for letter in line)

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from agreement.terminal import fail, print_report, print_statistics, progress
+from agreement.upgrade import commands as upgrade_commands
 
 app = typer.Typer(
     name="agreement",
@@ -298,6 +299,9 @@ def campaign(
     if written and not as_json:
         print(f"rerun: agreement replay {written[0]}")
     raise typer.Exit(1 if statistics.disagreeing else 0)
+
+
+upgrade_commands.register(app)
 
 
 def _names(text: str) -> list[str]:

@@ -294,6 +294,17 @@ def _judge_propagated(trajectory: Trajectory) -> list[TensorVerdict]:
     ]
 
 
+def expect_trajectory(
+    optimizer: Optimizer, weights: Mapping[str, Array], gradients: Gradients
+) -> Iterator[Snapshot]:
+    """What is allowed after each step from the initial state on, with propagated bounds."""
+    arrays = [np.array(weight) for weight in weights.values()]
+    now = _with_bounds(Snapshot(arrays, optimizer.initial_state(arrays, list(weights))))
+    for given in gradients:
+        _step(optimizer, now, given)
+        yield copy.deepcopy(now)
+
+
 def share_of_evidence(verdicts: Sequence[TensorVerdict]) -> float:
     """The share of tensors in every element of which an error could have been seen."""
     return sum(v.is_evidence for v in verdicts) / max(len(verdicts), 1)
@@ -338,6 +349,7 @@ __all__ = [
     "Trajectory",
     "check_schedule",
     "check_trajectory",
+    "expect_trajectory",
     "expected_step",
     "judge_trajectory",
     "run_manual",

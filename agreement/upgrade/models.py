@@ -1,0 +1,92 @@
+"""A user's own model: what is recorded of it, and the first layer of which something changed."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from agreement.upgrade.comparison import QUIET, Change
+from agreement.upgrade.items import DTYPES, EAGER, Item
+from agreement.upgrade.layers import drawing
+from agreement.upgrade.recording import Recording
+
+
+def model_items(path: str) -> Iterator[Item]:
+    """The model in either dtype, in inference and training mode.
+
+    Args:
+        path: FILE.py:FUNCTION.
+
+    Raises:
+        ValueError: if it cannot be loaded.
+    """
+    from reference.observe_model import load, model
+
+    load(path)
+    file, _, function = path.rpartition(":")
+    for dtype in DTYPES:
+        run = partial(model, path, dtype, drawing("model"))
+        cases = {
+            case: {"training": np.array(case == "training")} for case in ("inference", "training")
+        }
+        yield Item("model", function, Path(file).name, dtype, EAGER, cases, run)
+
+
+def absolute(path: str) -> str:
+    """FILE.py:FUNCTION with the whole path of the file, for a process that runs elsewhere."""
+    file, _, function = path.rpartition(":")
+    return f"{Path(file).absolute()}:{function}" if file else path
+
+
+def first_layer(changed: Collection[str], layers: Sequence[str]) -> str:
+    """The layer in which a change begins, in words; "" if no layer's tensor changed.
+
+    Forward, it is the first layer whose output changed. If none did, it is the one nearest to
+    the loss whose gradient of a weight, or of the output below, changed although the gradient of
+    its own output did not.
+
+    Args:
+        changed: names of tensors, as ``reference.observe_model`` gives them.
+        layers: all, from the inputs on, such as "00 Dense".
+    """
+    for layer in layers:
+        if f"output {layer}" in changed:
+            return f"{_spelled(layer)}: its output is the first that changed"
+    for number, layer in reversed([*enumerate(layers)]):
+        if f"grad_output {layer}" in changed:
+            above = layers[number + 1] if number + 1 < len(layers) else ""
+            guilty = _spelled(above) if above else "the loss"
+            return f"{guilty}: the gradient of its inputs is the first that changed"
+        if any(name.startswith(f"grad_weight {layer}/") for name in changed):
+            return f"{_spelled(layer)}: the gradient of its weights is the first that changed"
+    return ""
+
+
+def _spelled(layer: str) -> str:
+    number, _, kind = layer.partition(" ")
+    return f"layer {int(number)}, {kind}"
+
+
+def remarks(changes: Sequence[Change], recording: Recording) -> list[str]:
+    """For each model that changed, the layer in which the change begins."""
+    found = []
+    for key, cases in recording.cases.items():
+        if not key.startswith("model/"):
+            continue
+        for name, case in cases.items():
+            mine = [c for c in changes if c.key == key and c.case == name]
+            tensors = case.observation.tensors
+            layers = [
+                *dict.fromkeys(
+                    tensor.partition(" ")[2].partition("/")[0]
+                    for tensor in tensors
+                    if tensor.startswith(("output ", "grad_weight "))
+                )
+            ]
+            words = first_layer({c.tensor for c in mine if c.outcome not in QUIET}, sorted(layers))
+            if words:
+                found.append(f"{key.split('/')[1]}, {key.split('/')[3]}, {name}: {words}")
+    return found

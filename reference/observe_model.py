@@ -1,0 +1,128 @@
+"""A user's own Keras model: its loss, and the gradient of every layer's output and weight."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Callable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from reference.frameworks import frameworks
+from reference.observation import Call, Inputs, Observation, in_floatx, observe
+from reference.observe_layers import Draw, set_weights
+
+EXPECTED = "a Keras model, inputs, labels and a loss"
+
+
+@cache
+def load(path: str) -> Callable[[], Any]:
+    """The function that FILE.py:FUNCTION names.
+
+    Raises:
+        ValueError: if there is no such file or function, or the file does not run.
+    """
+    file, _, name = path.rpartition(":")
+    if not file or not name.isidentifier():
+        raise ValueError(f"--model: got {path!r}, expected FILE.py:FUNCTION.")
+    if not Path(file).is_file():
+        raise ValueError(f"--model: there is no file {file}.")
+    spec = importlib.util.spec_from_file_location("agreement_user_model", file)
+    if spec is None or spec.loader is None:
+        raise ValueError(f"--model: {file} is not a Python file; expected FILE.py:FUNCTION.")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise ValueError(f"--model: {file} raises {type(error).__name__}: {error}") from error
+    function = getattr(module, name, None)
+    if not callable(function):
+        raise ValueError(f"--model: {file} has no function {name!r}.")
+    return function
+
+
+def model(path: str, dtype: str, draw: Draw, cases: Mapping[str, Inputs]) -> dict[str, Observation]:
+    """Loss, predictions, and for each layer its output and the gradients there.
+
+    The model is built while ``dtype`` is Keras' default, and its weights are drawn anew, so that
+    they are the same beside every release. A case whose ``training`` is true runs so.
+    """
+    build = load(path)
+
+    def prepare() -> Call:
+        return in_floatx(dtype, lambda given: _run(build, dtype, draw, bool(given["training"])))
+
+    return observe(prepare, cases)
+
+
+def _run(build: Callable[[], Any], dtype: str, draw: Draw, training: bool) -> Mapping[str, Any]:
+    tf, keras = frameworks()
+    keras.backend.clear_session()
+    keras.utils.set_random_seed(0)
+    parts = build()
+    if not isinstance(parts, tuple) or len(parts) != 4:
+        raise ValueError(f"returned {type(parts).__name__}, expected a tuple of {EXPECTED}")
+    built, inputs, labels, loss = parts
+    inputs, labels = _tensors(inputs, dtype), _tensors(labels, dtype)
+    built(inputs)  # builds what is not built
+    set_weights(built, draw)
+    layers = [entry for entry in built.layers if type(entry).__name__ != "InputLayer"]
+    named = {f"{i:02d} {type(entry).__name__}": entry for i, entry in enumerate(layers)}
+    watched = _with_outputs(built, named)
+    weights = {
+        f"grad_weight {name}/{i}": w.value
+        for name, entry in named.items()
+        for i, w in enumerate(entry.trainable_weights)
+    }
+    with tf.GradientTape() as tape:
+        outputs: dict[str, Any] = {}
+        if watched is None:
+            predictions = built(inputs, training=training)
+        else:
+            *seen, predictions = watched(inputs, training=training)
+            outputs = dict(zip(named, seen, strict=True))
+        value = _value(loss, labels, predictions)
+        penalty = sum(built.losses) if built.losses else None
+        value = value if penalty is None else value + tf.cast(penalty, value.dtype)
+    floating = {k: v for k, v in outputs.items() if v.dtype.is_floating}
+    gradients = tape.gradient(value, [*floating.values(), *weights.values()])
+    found: dict[str, Any] = {"loss": value, "predictions": predictions}
+    found |= {f"output {name}": x for name, x in outputs.items()}
+    names = [*(f"grad_output {name}" for name in floating), *weights]
+    for name, gradient in zip(names, gradients, strict=True):
+        found[name] = None if gradient is None else tf.convert_to_tensor(gradient)
+    return found
+
+
+def _value(loss: Any, labels: Any, predictions: Any) -> Any:
+    """The loss as one number; a plain function's values are averaged."""
+    tf, keras = frameworks()
+    return tf.reduce_mean(keras.losses.get(loss)(labels, predictions))
+
+
+def _with_outputs(built: Any, named: Mapping[str, Any]) -> Any:
+    """The same model that also returns what every layer gave; None for a subclassed model."""
+    _, keras = frameworks()
+    try:
+        outputs = [_single(entry.output) for entry in named.values()]
+        return keras.Model(built.inputs, [*outputs, _single(built.outputs)])
+    except (AttributeError, ValueError, TypeError):
+        return None
+
+
+def _single(output: Any) -> Any:
+    return output[0] if isinstance(output, list | tuple) else output
+
+
+def _tensors(given: Any, dtype: str) -> Any:
+    tf, _ = frameworks()
+    if isinstance(given, list | tuple):
+        return [_tensors(entry, dtype) for entry in given]
+    if isinstance(given, dict):
+        return {name: _tensors(entry, dtype) for name, entry in given.items()}
+    array = np.asarray(given)
+    return tf.constant(array.astype(dtype) if array.dtype.kind == "f" else array)

@@ -1,0 +1,403 @@
+"""Recordings, comparisons and environments, without a framework."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from agreement.upgrade import environments, recording
+from agreement.upgrade.cases import ACTIVATION_SHAPE, activation_cases
+from agreement.upgrade.comparison import Expected, Outcome, Side, compare
+from agreement.upgrade.counter import Counter
+from agreement.upgrade.environments import Environments, UnavailableError
+from agreement.upgrade.items import FAMILIES, catalogue_items, chosen
+from agreement.upgrade.models import first_layer
+from agreement.upgrade.recording import (
+    Case,
+    Recording,
+    RecordingError,
+    read_recording,
+    write_recording,
+)
+from agreement.upgrade.releases import Asked, Release, paired, upgrade
+from manual_backprop.activations import ACTIVATIONS
+from manual_backprop.losses import LOSSES
+from manual_backprop.typing import Array
+from reference.observation import ABSENT, PRESENT, RAISED, Observation
+
+
+def made(
+    status: str = PRESENT, error: str = "", keras: str = "3.0.0", **tensors: Array
+) -> Recording:
+    """A recording of one item and case in either dtype, with the tensors given as float64."""
+    found = Recording({"keras": keras, "tensorflow": "2.21.0"}, {"processor": "x"}, ["layers"])
+    for dtype in ("float32", "float64"):
+        arrays = {
+            name: np.asarray(x).astype(dtype)
+            if np.asarray(x).dtype == np.float64
+            else np.asarray(x)
+            for name, x in tensors.items()
+        }
+        given = {"inputs": np.arange(4.0)}
+        seen = Observation(status, arrays if status == PRESENT else {}, error)
+        found.cases[f"layers/Made/defaults/{dtype}/keras"] = {"smooth": Case(given, seen)}
+    return found
+
+
+def outcome(before: Recording, after: Recording, **kwargs: object) -> set[Outcome]:
+    return set(compare(before, after, **kwargs).counts)  # type: ignore[arg-type]
+
+
+def test_the_counted_numbers_are_those_of_splitmix64() -> None:
+    """The first numbers from the seed 0, as published with the generator."""
+    stream = Counter("anything")
+    stream._start = np.zeros(1, np.uint64)
+    assert [hex(int(z)) for z in stream.bits(3)] == [
+        "0xe220a8397b1dcdaf", "0x6e789e6aa1b965f4", "0x6c45d188009454f",
+    ]  # fmt: skip
+
+
+def test_inputs_stay_what_they_were() -> None:
+    """A change of what is drawn would make every old recording incomparable."""
+    assert Counter("a").uniform(0, 1, (2,)).tolist() == [0.22725595922969832, 0.32063699334363394]
+    given = activation_cases(ACTIVATIONS["tanh"](), "float32", "activations/tanh")
+    assert given["smooth"]["inputs"].shape == ACTIVATION_SHAPE
+    assert float(given["hostile"]["inputs"][0, 0]) == 0.0
+
+
+def test_every_member_of_the_catalogue_is_recorded() -> None:
+    """Items come from the catalogue: none is left out, and no two have one key."""
+    items = [*catalogue_items(tuple(FAMILIES))]
+    assert {i.function for i in items if i.family == "activations"} == set(ACTIVATIONS)
+    assert {i.function for i in items if i.family == "losses"} == set(LOSSES)
+    assert len({i.key for i in items}) == len(items)
+
+
+def test_a_recording_reads_back_as_it_was_written(tmp_path: Path) -> None:
+    """Every dtype, shape, NaN and error."""
+    before = made(a=np.array([[1.0, np.nan]]), b=np.float64(2.5), c=np.zeros((0, 3)))
+    before.cases["layers/Made/defaults/float32/keras"]["bad"] = Case(
+        {"training": np.array(True)}, Observation(RAISED, {}, "ValueError: no")
+    )
+    write_recording(tmp_path / "r.npz", before)
+    after = read_recording(tmp_path / "r.npz")
+    assert after.versions == before.versions
+    assert set(compare(before, after).counts) == {Outcome.IDENTICAL}
+    assert after.cases.keys() == before.cases.keys()
+    case = after.cases["layers/Made/defaults/float32/keras"]["bad"]
+    assert case.observation.error == "ValueError: no"
+    assert case.inputs["training"].dtype == bool
+
+
+def rewritten(change: Callable[[dict[str, Array]], None]) -> Callable[[Path], None]:
+    """What changes the members of an archive and leaves it a sound one."""
+
+    def apply(path: Path) -> None:
+        with np.load(path) as archive:
+            members = dict(archive)
+        change(members)
+        np.savez(path, **members)  # type: ignore[arg-type]
+
+    return apply
+
+
+def newer(members: dict[str, Array]) -> None:
+    content = json.loads(members["recording"].tobytes())
+    content["version"] = 99
+    members["recording"] = np.frombuffer(json.dumps(content).encode(), np.uint8)
+
+
+def tampered(members: dict[str, Array]) -> None:
+    members["float32"] = members["float32"] + 1
+
+
+def foreign(members: dict[str, Array]) -> None:
+    members.clear()
+    members["weights"] = np.ones(3)
+
+
+def with_objects(members: dict[str, Array]) -> None:
+    members["float32"] = np.array([{}], dtype=object)
+
+
+def truncated(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-400])
+
+
+def flipped(path: Path) -> None:
+    with zipfile.ZipFile(path) as archive:
+        offset = archive.getinfo("float64.npy").header_offset
+    content = bytearray(path.read_bytes())
+    content[offset + 90] ^= 0xFF
+    path.write_bytes(bytes(content))
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (truncated, "not a readable recording"),
+        (flipped, "recording"),
+        (rewritten(tampered), "checksum"),
+        (rewritten(newer), "version 99"),
+        (rewritten(foreign), "is not a recording"),
+        (rewritten(with_objects), "Python objects"),
+        (lambda path: path.write_bytes(b""), "not a readable recording"),
+        (lambda path: path.write_text("hello"), "not a readable recording"),
+    ],
+    ids=["truncated", "flipped", "tampered", "newer", "foreign", "objects", "empty", "text"],
+)
+def test_a_file_that_is_no_whole_recording_is_one_clear_error(
+    tmp_path: Path, damage: Callable[[Path], None], words: str
+) -> None:
+    """The message is one line, names the file, and says what is wrong."""
+    path = tmp_path / "r.npz"
+    write_recording(path, made(a=np.arange(50.0)))
+    damage(path)
+    with pytest.raises(RecordingError, match=words) as caught:
+        read_recording(path)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_interrupted_recording_leaves_the_old_file_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file is replaced when the new one is complete, and nothing is left beside it."""
+    path = tmp_path / "r.npz"
+    write_recording(path, made(a=np.arange(5.0)))
+    old = path.read_bytes()
+
+    def interrupt(*args: object, **kwargs: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("os.fsync", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        write_recording(path, made(a=np.arange(6.0)))
+    assert path.read_bytes() == old
+    assert [entry.name for entry in tmp_path.iterdir()] == ["r.npz"]
+
+
+def test_a_difference_that_shrinks_with_the_roundoff_is_rounding() -> None:
+    """1e-7 in float32 and 1e-16 in float64 is rounding; 1e-7 in both, or in float64, is not."""
+    a = np.linspace(1, 2, 8)
+    one = made(a=a)
+
+    def moved(single: float, double: float) -> Recording:
+        other = made(a=a)
+        for dtype, by in (("float32", single), ("float64", double)):
+            case = other.cases[f"layers/Made/defaults/{dtype}/keras"]["smooth"]
+            case.observation.tensors["a"] = (a * (1 + by)).astype(dtype)
+        return other
+
+    assert outcome(one, moved(2e-7, 3e-16)) == {Outcome.ROUNDING}
+    assert Outcome.CHANGED in outcome(one, moved(2e-7, 1e-7))
+    assert Outcome.CHANGED in outcome(one, moved(0.0, 1e-9))
+    assert Outcome.CHANGED in outcome(one, moved(0.01, 0.0))
+
+
+def test_what_rounding_leaves_of_a_zero_is_rounding() -> None:
+    """A gradient that cancels to 1e-17 may have any sign, beside numbers near 1."""
+    one, other = (made(a=np.ones(3), b=np.array([sign * 1e-17])) for sign in (1, -1))
+    assert outcome(one, other) == {Outcome.IDENTICAL, Outcome.ROUNDING}
+
+
+def test_statuses_shapes_and_nans_have_outcomes_of_their_own() -> None:
+    """New, gone, raising, NaN, a shape, a dtype, a tensor that is missing."""
+    here, nan = made(a=np.ones(2)), made(a=np.array([1.0, np.nan]))
+    raising, absent = made(RAISED, "ValueError: x"), made(ABSENT, "keras.x does not exist")
+    assert outcome(absent, here) == {Outcome.NEW}
+    assert outcome(here, absent) == {Outcome.GONE}
+    assert outcome(here, raising) == {Outcome.NEWLY_RAISING}
+    assert outcome(raising, here) == {Outcome.NO_LONGER_RAISING}
+    assert outcome(raising, made(RAISED, "ValueError: y")) == {Outcome.IDENTICAL}
+    assert outcome(raising, made(RAISED, "TypeError: x")) == {Outcome.CHANGED}
+    assert outcome(here, nan) == {Outcome.NEWLY_NAN}
+    assert outcome(nan, here) == {Outcome.NO_LONGER_NAN}
+    assert outcome(here, made(a=np.ones((2, 1)))) == {Outcome.CHANGED}
+    assert outcome(here, made(a=np.ones(2, int))) == {Outcome.CHANGED}
+    assert outcome(made(a=np.ones(2), b=np.ones(1)), here) == {Outcome.IDENTICAL, Outcome.CHANGED}
+    assert compare(absent, here).exit_status == 0
+    assert compare(here, absent).exit_status == 1
+    assert compare(absent, absent).exit_status == 2
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "side"),
+    [(1.0, 2.0, Side.REGRESSION), (2.0, 1.0, Side.FIX), (3.0, 2.0, Side.CONVENTION)],
+)
+def test_the_derivation_says_which_side_is_right(before: float, after: float, side: Side) -> None:
+    """1 ± 1e-6 is expected."""
+    expected = {"a": Expected(np.ones(4), np.full(4, 1e-6))}
+    found = compare(made(a=np.full(4, before)), made(a=np.full(4, after)), lambda *args: expected)
+    assert {c.side for c in found.changes} == {side}
+    assert found.changes[0].expected == 1.0
+
+
+def test_within_the_derived_bound_is_rounding_and_a_blunt_bound_excuses_nothing() -> None:
+    """A bound as wide as the numbers says nothing: the change stays one."""
+    one, other = made(a=np.ones(4)), made(a=np.full(4, 1 + 1e-5))
+    tight = {"a": Expected(np.ones(4), np.full(4, 2e-5))}
+    blunt = {"a": Expected(np.ones(4), np.full(4, 5.0))}
+    assert outcome(one, other, bounds=lambda *args: tight) == {Outcome.ROUNDING}
+    assert outcome(one, other, bounds=lambda *args: blunt) == {Outcome.CHANGED}
+
+
+def test_a_change_at_a_kink_is_a_convention() -> None:
+    """Where there is no derivative, either choice is one."""
+    expected = {"a": Expected(np.zeros(4), np.zeros(4), np.ones(4, bool))}
+    found = compare(made(a=np.zeros(4)), made(a=np.ones(4)), lambda *args: expected)
+    assert {c.side for c in found.changes} == {Side.CONVENTION}
+
+
+def test_recordings_with_other_inputs_are_not_compared() -> None:
+    """The exit status says that it could not be judged."""
+    one, other = made(a=np.ones(2)), made(a=np.zeros(2))
+    for cases in other.cases.values():
+        cases["smooth"].inputs["inputs"] = np.zeros(4)
+    found = compare(one, other)
+    assert (found.exit_status, len(found.incomparable)) == (2, 2)
+    other.families = ["losses"]
+    with pytest.raises(RecordingError, match="nothing in common"):
+        compare(one, other)
+
+
+def test_the_first_layer_is_the_one_whose_output_or_gradient_changed_first() -> None:
+    """Forward from the inputs, backward from the loss."""
+    layers = ["00 Conv2D", "01 MaxPooling2D", "02 Dense"]
+    assert "layer 1, MaxPooling2D: its output" in first_layer(
+        {"output 01 MaxPooling2D", "output 02 Dense", "grad_weight 00 Conv2D/0"}, layers
+    )
+    below = {"grad_output 00 Conv2D", "grad_weight 00 Conv2D/0"}
+    assert "layer 1, MaxPooling2D: the gradient of its inputs" in first_layer(below, layers)
+    assert "layer 0, Conv2D: the gradient of its weights" in first_layer(
+        {"grad_weight 00 Conv2D/0"}, layers
+    )
+    assert first_layer({"loss"}, layers) == ""
+
+
+def test_a_release_that_cannot_be_had_is_one_line_and_the_others_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neighbours that were recorded are compared, over the one that was not."""
+
+    class Known(Environments):
+        def base(self, tensorflow: str) -> Path:
+            return tmp_path
+
+        def release(self, keras: str, base: Path) -> Path:
+            if keras == "3.99.9":
+                raise UnavailableError("keras 3.99.9: does not install: no\nsuch thing")
+            return tmp_path
+
+    monkeypatch.setattr(
+        "agreement.upgrade.releases._record",
+        lambda release, *rest: made(keras=release.keras, a=np.ones(2)),
+    )
+    releases = paired(["3.0.0", "3.99.9", "3.1.0"], ["2.21.0"])
+    found = upgrade(releases, Known(tmp_path), Asked(("layers",)))
+    assert list(found.failures) == [Release("3.99.9", "2.21.0")]
+    assert "\n" not in found.failures[releases[1]]
+    assert [c.exit_status for c in found.comparisons] == [0]
+    assert found.exit_status == 2  # one could not be judged
+
+
+def test_a_change_is_put_down_to_keras_or_tensorflow_by_crossing_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``a`` follows Keras and ``b`` TensorFlow, and each is said to."""
+
+    class Known(Environments):
+        def base(self, tensorflow: str) -> Path:
+            return tmp_path
+
+        def release(self, keras: str, base: Path) -> Path:
+            return tmp_path
+
+    def recorded(release: Release, *rest: object) -> Recording:
+        numbers = {"a": float(release.keras == "3.1.0"), "b": float(release.tensorflow == "2.21.0")}
+        found = made(keras=release.keras, **{k: np.full(2, 1 + v) for k, v in numbers.items()})
+        found.title = str(release)
+        return found
+
+    monkeypatch.setattr("agreement.upgrade.releases._record", recorded)
+    found = upgrade(
+        paired(["3.0.0", "3.1.0"], ["2.20.0", "2.21.0"]), Known(tmp_path), Asked(("layers",))
+    )
+    causes = {(c.tensor, c.cause) for c in found.comparisons[0].changes}
+    assert causes == {("a", "keras"), ("b", "tensorflow")}
+    write = pytest.importorskip("agreement.upgrade.html").write_report
+    write(tmp_path / "report.html", found)
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "changed by tensorflow" in page
+    assert "http" not in page.replace("http-equiv", "")
+
+
+@pytest.mark.parametrize("version", ["--index-url", "3.0; x", "", "latest", "../3.0.0"])
+def test_what_is_not_a_version_never_reaches_an_installer(tmp_path: Path, version: str) -> None:
+    """The error names the argument."""
+    with pytest.raises(UnavailableError, match=r"keras: .* is not a version"):
+        Environments(tmp_path).release(version, tmp_path)
+
+
+def test_an_installer_that_fails_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The line says what the installer said last."""
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    script = tmp_path / "python"
+    script.write_text("#!/bin/sh\necho 'ERROR: No matching distribution' >&2\nexit 1\n")
+    script.chmod(0o755)
+    cache = tmp_path / "cache"
+    with pytest.raises(UnavailableError, match="does not install: ERROR: No matching"):
+        Environments(cache).release("3.0.0", script)
+    assert list(cache.iterdir()) == []
+
+
+def test_a_family_that_is_not_there_and_too_few_releases_are_refused() -> None:
+    """The errors say what was expected."""
+    with pytest.raises(ValueError, match=r"--only: unknown name 'loses'"):
+        chosen(["loses"])
+    with pytest.raises(ValueError, match="at least two"):
+        paired(["3.0.0"], ["2.21.0"])
+    with pytest.raises(ValueError, match="2 versions for 3 releases"):
+        paired(["3.0.0"] * 3, ["2.20.0", "2.21.0"])
+
+
+def test_the_command_compares_two_files(tmp_path: Path) -> None:
+    """Exit status 0 where nothing changed and 1 where something did; JSON says the same."""
+    from typer.testing import CliRunner
+
+    from agreement.cli import app
+
+    names = [str(tmp_path / name) for name in ("a.npz", "b.npz")]
+    write_recording(names[0], made(a=np.ones(3)))
+    write_recording(names[1], made(a=np.array([1.0, 1.0, 2.0])))
+    same = CliRunner().invoke(app, ["compare", names[0], names[0]])
+    assert (same.exit_code, "nothing changed" in same.output) == (0, True)
+    other = CliRunner().invoke(app, ["compare", *names])
+    assert (other.exit_code, "something changed" in other.output) == (1, True)
+    told = json.loads(CliRunner().invoke(app, ["compare", *names, "--json"]).output)
+    assert (told["exit_status"], told["counts"]) == (1, {"changed": 2})
+    assert told["changes"][0]["where"] == [2]
+
+
+def test_recording_needs_nothing_of_the_judge() -> None:
+    """A process beside another NumPy imports the recorder without error-carrying numbers."""
+    program = (
+        "import sys, agreement.upgrade.recorder as r, agreement.upgrade.items as i; "
+        "list(i.catalogue_items(tuple(i.FAMILIES))); "
+        "print([m for m in sys.modules if m in ('agreement.bounded', 'typer', 'tensorflow')])"
+    )
+    root = Path(recording.__file__).resolve().parents[2]
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True,
+        env=environments.surroundings([root]),
+    )  # fmt: skip
+    assert done.stdout.strip() == "[]"
