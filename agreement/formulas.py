@@ -115,6 +115,13 @@ def _sparsemax_value(x: Array, arguments: Mapping[str, Any]) -> Array:
     return np.where(x - threshold > -1e-6 * size, 3 * size, 0.0)  # below it 0 in any formula
 
 
+def _circle_flushed(x: Array, arguments: Mapping[str, Any]) -> Array:
+    """Two products for each pair, times the slope at the largest distance, times a prediction."""
+    distance = 1 + (x * x).sum(axis=-1).max()
+    slope = 2 * arguments["gamma"] * (1 + arguments["margin"] + distance)
+    return np.zeros_like(x) + 2 * len(x) * slope * np.abs(x).max()
+
+
 FORMULAS: dict[str, Formula] = {
     "celu": Formula(
         why="""The tape multiplies by α, then by e^(x/α), then divides by α: three roundings more
@@ -138,6 +145,11 @@ FORMULAS: dict[str, Formula] = {
         value=_gelu_value,
         slope=_gelu_slope,
         flushed=_gelu_flushed,
+    ),
+    "circle": Formula(
+        why="""The tape multiplies a pair's share by the upstream gradient and the sigmoid before the
+        slope of its distance: where these products are flushed, the slope times that is lost.""",
+        flushed=_circle_flushed,
     ),
     "cosine_similarity": Formula(
         why="""The tape divides either term of (3) by ℓ, then subtracts: either may be flushed.""",

@@ -14,11 +14,12 @@ import pytest
 
 from agreement.upgrade import environments, recording
 from agreement.upgrade.cases import ACTIVATION_SHAPE, activation_cases
-from agreement.upgrade.comparison import Expected, Outcome, Side, compare
+from agreement.upgrade.comparison import compare
 from agreement.upgrade.counter import Counter
 from agreement.upgrade.environments import Environments, UnavailableError
 from agreement.upgrade.items import FAMILIES, catalogue_items, chosen
 from agreement.upgrade.models import first_layer
+from agreement.upgrade.outcomes import Expected, Outcome, Side
 from agreement.upgrade.recording import (
     Case,
     Recording,

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from agreement.upgrade.comparison import Comparison, Outcome, Side, compare
+from agreement.upgrade.comparison import compare
 from agreement.upgrade.judgement import bounds
 from agreement.upgrade.models import remarks
+from agreement.upgrade.outcomes import Comparison, Outcome, Side
 from agreement.upgrade.recorder import record
 from agreement.upgrade.recording import Recording, read_recording
 from agreement.upgrade.releases import Asked, run_recorder

@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from agreement.upgrade.comparison import Change, Comparison, changes_by_function, relative
+from agreement.upgrade.outcomes import Change, Comparison, changes_by_function
 from agreement.upgrade.recording import Recording
 from agreement.upgrade.releases import Upgrade
+from agreement.upgrade.rounding import relative
 from agreement.upgrade.summary import CASE_ORDER, conclusion, example, named, remark
 
 # So many tensors of a function are shown element by element, and so many elements of each.

@@ -13,8 +13,8 @@ from agreement.bounded import bounded
 from agreement.function_check import expected as expected_of_function
 from agreement.precision import precision_of
 from agreement.trajectory import expect_trajectory
-from agreement.upgrade.comparison import Expected
 from agreement.upgrade.items import FAMILIES, Item, catalogue_items
+from agreement.upgrade.outcomes import Expected
 from manual_backprop import activations
 from manual_backprop.typing import Array
 

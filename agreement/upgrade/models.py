@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from agreement.upgrade.comparison import QUIET, Change
 from agreement.upgrade.items import DTYPES, EAGER, Item
 from agreement.upgrade.layers import drawing
+from agreement.upgrade.outcomes import QUIET, Change
 from agreement.upgrade.recording import Recording
 
 

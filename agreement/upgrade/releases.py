@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from agreement.upgrade.comparison import Comparison, compare
+from agreement.upgrade.comparison import compare
 from agreement.upgrade.environments import (
     Environments,
     UnavailableError,
@@ -28,6 +28,7 @@ from agreement.upgrade.environments import (
 )
 from agreement.upgrade.judgement import bounds
 from agreement.upgrade.models import remarks
+from agreement.upgrade.outcomes import Comparison
 from agreement.upgrade.recorder import machine
 from agreement.upgrade.recording import Recording, RecordingError, read_recording
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from agreement.upgrade.comparison import (
+from agreement.upgrade.outcomes import (
     QUIET,
     Change,
     Comparison,
