@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from agreement.alike import as_new_array
 from agreement.dual import Run
 from agreement.expectation import copy_with_weights
 from manual_backprop.layers import has_steps
@@ -104,10 +105,10 @@ def _affine_or_whole(
     layer = copy_with_weights(witness.model, held).layers[place]
     step = layer.affine if has_steps(layer) else layer.forward
     start = (place, "inputs")
-    return step(directions.dual(start, subjects[start], run)), layer
+    return step(directions.dual(start, as_new_array(subjects[start]), run)), layer
 
 
 def _moving(witness: Any, subject: Any, given: Array, run: Run, step: Callable[[Any], Any]) -> Any:
-    """A step on what alone moves."""
+    """A step on what alone moves; on a copy, since it may work in place."""
     directions = witness.whole_directions({subject: given})
-    return step(directions.dual(subject, given, run))
+    return step(directions.dual(subject, as_new_array(given), run))
