@@ -147,8 +147,9 @@ FORMULAS: dict[str, Formula] = {
         flushed=_gelu_flushed,
     ),
     "circle": Formula(
-        why="""The tape multiplies a pair's share by the upstream gradient and the sigmoid before the
-        slope of its distance: where these products are flushed, the slope times that is lost.""",
+        why="""The tape multiplies a pair's share by the upstream gradient and the sigmoid before
+        the slope of its distance: where these products are flushed, the slope times that is
+        lost.""",
         flushed=_circle_flushed,
     ),
     "cosine_similarity": Formula(
