@@ -6,7 +6,7 @@ are known, so a candidate explanation predicts every number of the wrong result.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,7 @@ from agreement.explanations import (
     loss_gradients,
     rearrangements,
 )
+from agreement.fitting import SAME, Explanation, best_fit, by_pattern, by_shape, residual_of
 from agreement.opinion import dual_local_trace, dual_trace
 from agreement.precision import precision_of
 from agreement.verdicts import DUAL, MANUAL, TensorVerdict, Verdict, View, judge_trace
@@ -32,33 +33,6 @@ from manual_backprop.trace import BACKWARD_TENSORS, TensorName, Trace
 from manual_backprop.typing import Array
 
 WEIGHTS = ("grad_W", "grad_b")
-# Two predictions are the same where they differ by less than this share of the bound.
-SAME = 1e-3
-HALF_ROUNDOFF = float(np.finfo(np.float16).eps)
-# A wrong formula makes about as many roundings as a right one, of numbers of its own size.
-ROUNDINGS = 8
-
-
-@dataclass(frozen=True)
-class Explanation:
-    """A named reason for a disagreement.
-
-    Attributes:
-        name: short and stable, for machines. sentence: for people, "… looks like: …".
-        residual: the largest |given − predicted| / bound: 0 fits perfectly, 1 just fits.
-        others: names of explanations that predict the very same numbers here (with two
-            classes, say, a factor ½ and a division by the number of classes).
-    """
-
-    name: str
-    sentence: str
-    residual: float
-    others: tuple[str, ...] = ()
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Its own name, then those of its equals."""
-        return (self.name, *self.others)
 
 
 @dataclass(frozen=True)
@@ -183,14 +157,14 @@ class Diagnostician:
         if evidence is None:
             return None
         if evidence.given.shape != evidence.right.shape:
-            return _by_shape(evidence, [w.shape for w in self.model.weights])
+            return by_shape(evidence, [w.shape for w in self.model.weights])
         bound = getattr(expected, "error", np.zeros(()))
-        if v.witness != MANUAL and _residual(evidence.given, evidence.right, bound) <= SAME:
+        if v.witness != MANUAL and residual_of(evidence.given, evidence.right, bound) <= SAME:
             sentence = f"the manual formula gives what this library's does: {v.witness} differs"
             return Explanation("witness-differs", sentence, 0.0)
-        best = _best(evidence, bound, self._candidates(v, evidence), self._roundoff)
+        best = best_fit(evidence, bound, self._candidates(v, evidence), self._roundoff)
         own_run = v.witness == MANUAL and not self.from_elsewhere
-        return best or _by_pattern(evidence, bound, own_run=own_run, tensor=v.tensor)
+        return best or by_pattern(evidence, bound, own_run=own_run, tensor=v.tensor)
 
     def _candidates(self, v: TensorVerdict, evidence: Evidence) -> Iterator[Candidate]:
         at_loss = evidence.predictions is not None
@@ -324,46 +298,6 @@ class Diagnostician:
             evidence.right = right
 
 
-def explain_update(
-    given: Array, right: Array, bound: Array, learning_rate: float, roundoff: float
-) -> Explanation | None:
-    """Why the change that an optimizer made to a weight differs from the right one."""
-    evidence = Evidence(given, right, learning_rate=learning_rate)
-    candidates = [*rearrangements(evidence), *factors(evidence)]
-    with np.errstate(all="ignore"):
-        found = _best(evidence, bound, candidates, roundoff)
-    return found or _by_pattern(evidence, bound, own_run=False)
-
-
-def _best(
-    evidence: Evidence, bound: Array, candidates: Iterable[Candidate], roundoff: float
-) -> Explanation | None:
-    """The candidate that fits best within the bound, with all that predict the same numbers.
-
-    Where a candidate is larger than the right result, so are the errors of what it is made of,
-    and its own roundings.
-    """
-    fitting = []
-    for name, sentence, candidate in candidates:
-        if np.shape(candidate) != evidence.given.shape:
-            continue
-        magnitude = np.abs(candidate)
-        with np.errstate(all="ignore"):
-            larger = np.fmax(magnitude / np.abs(evidence.right), 1.0)
-            allowed = np.fmax(bound * larger, ROUNDINGS * roundoff * magnitude)
-        residual = _residual(evidence.given, candidate, allowed)
-        if residual <= 1 and _residual(evidence.right, candidate, bound) > SAME:
-            fitting.append((residual, name, sentence, candidate))
-    if not fitting:
-        return None
-    residual, name, sentence, best = min(fitting, key=lambda fit: fit[0])
-    # Of equals, the first in the order in which candidates come.
-    equals = [fit for fit in fitting if _residual(best, fit[3], bound) <= SAME]
-    _, name, sentence, _ = equals[0]
-    others = {other: text for _, other, text, _ in equals[1:] if other != name}
-    return Explanation(name, " — or ".join([sentence, *others.values()]), residual, (*others,))
-
-
 def _own_gradient(
     loss: Loss, fused: bool, as_indices: bool
 ) -> Callable[[Array, Array], Array] | None:
@@ -385,56 +319,6 @@ def _pristine(loss: Loss) -> Any:
     return LOSSES[loss.name](**loss.arguments)
 
 
-def _by_shape(e: Evidence, weight_shapes: list[tuple[int, ...]]) -> Explanation | None:
-    """Explanations of a wrong shape."""
-    given, right = e.given, e.right
-    if np.squeeze(given).shape == np.squeeze(right).shape:
-        return Explanation("kept-dimension", "keeps a dimension that the weight has not", 0.0)
-    if given.shape == right.shape[::-1]:
-        return Explanation("transposed", "is transposed", 0.0)
-    if given.shape in weight_shapes:
-        sentence = "has another weight's shape: the order of the gradients is not the weights'"
-        return Explanation("other-gradient", sentence, 0.0)
-    if given.shape == (e.batch,):
-        return Explanation("wrong-axis", "sums over the outputs instead of the samples", 0.0)
-    return None
-
-
-def _by_pattern(
-    e: Evidence, bound: Array, *, own_run: bool, tensor: str = ""
-) -> Explanation | None:
-    """Explanations that predict a pattern rather than numbers."""
-    wrong = ~(np.abs(e.given - e.right) <= bound)
-    if e.given.size > 1 and wrong.sum() == 1:
-        where = tuple(int(i) for i in np.argwhere(wrong)[0])
-        ratio = e.given[where] / e.right[where] - 1 if e.right[where] else np.inf
-        sentence = f"only the element {list(where)} is off, by a relative {ratio:.1e}"
-        return Explanation("one-element", sentence, 0.0)
-    largest = int(np.argmax(np.abs(e.right)))
-    if e.given.size > 1 and e.right.flat[largest]:
-        factor = float(e.given.flat[largest] / e.right.flat[largest])
-        residual = _residual(e.given, factor * e.right, bound * max(abs(factor), 1.0))
-        if residual <= 1:
-            sentence = f"is the right one times {factor:.6g} throughout"
-            return Explanation("constant-factor", sentence, residual)
-    d = e.grad_pre_activation
-    if tensor == "grad_inputs" and d is not None and len(d) > d.shape[1]:
-        fitted, *_ = np.linalg.lstsq(d, e.given, rcond=None)
-        residual = _residual(e.given, d @ fitted, bound)
-        if residual <= 1:
-            if e.W is not None and np.allclose(fitted, e.W.T, rtol=HALF_ROUNDOFF, atol=0):
-                sentence = "fits weights in half precision"
-                return Explanation("lower-precision", sentence, residual)
-            sentence = "fits other weights than the current ones: a stale copy?"
-            return Explanation("stale-weights", sentence, residual)
-    with np.errstate(all="ignore"):
-        relative = np.abs(e.given - e.right) / np.abs(e.right).max(initial=0.0)
-    if own_run and float(np.nan_to_num(relative).max(initial=0.0)) < 4 * HALF_ROUNDOFF:
-        sentence = f"off by relative {relative.max():.0e}: computed in a lower precision?"
-        return Explanation("lower-precision", sentence, 0.0)
-    return None
-
-
 def _values(expected: Any) -> Array:
     return getattr(expected, "value", expected)
 
@@ -445,15 +329,6 @@ def _arrays_in(layer: Any, weights: list[Array]) -> Iterator[Array]:
         for array in held if isinstance(held, list | tuple) else [held]:
             if isinstance(array, np.ndarray) and not any(array is w for w in weights):
                 yield array.astype(np.float64)
-
-
-def _residual(given: Array, candidate: Array, bound: Array) -> float:
-    if np.shape(candidate) != given.shape:
-        return np.inf
-    difference = np.abs(given - candidate)
-    with np.errstate(all="ignore"):
-        ratio = np.where(difference == 0, 0.0, difference / bound)
-    return float(np.nan_to_num(ratio, nan=np.inf).max(initial=0.0))
 
 
 def _wide(array: Any) -> Array | None:

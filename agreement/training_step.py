@@ -9,8 +9,9 @@ from typing import TypeAlias
 import numpy as np
 
 from agreement.bounded import bounded
-from agreement.diagnosis import Diagnosis, explain_update
+from agreement.diagnosis import Diagnosis
 from agreement.expectation import _bounded_subject, copy_of
+from agreement.fitting import explain_update
 from agreement.known_updates import as_keras_computes, note_of, rows_for
 from agreement.precision import precision_of
 from agreement.report import Report
