@@ -142,7 +142,7 @@ def pytest_terminal_summary(
     state = config.stash[STATE]
     lines = [*state.total.lines(), *state.notes]
     if lines:
-        terminalreporter.section("agreement")
+        terminalreporter.write_sep("=", "agreement")
         for line in lines:
             terminalreporter.write_line(line)
 

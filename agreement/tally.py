@@ -78,7 +78,7 @@ class Tally:
         total = self.checks.total()
         found = [
             f"{_several(total, 'check')}: {_counted(self.checks, OUTCOMES)}",
-            f"{_several(self.tensors, 'tensor')}, judged of {', '.join(self.witnesses)}: "
+            f"{_several(self.tensors, 'tensor')} by the witnesses {', '.join(self.witnesses)}: "
             f"{_counted(self.verdicts, sorted(self.verdicts, key=lambda k: -self.verdicts[k]))}",
         ]
         if self.worst >= 0:

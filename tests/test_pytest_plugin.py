@@ -98,7 +98,7 @@ def test_a_wrong_manual_layer_fails_and_the_summary_names_the_worst(
             "*look at Mine.backward_affine",
             "*= agreement =*",
             "2 checks: 1 agree, 1 disagree",
-            "16 tensors, judged of manual, dual: 56 AGREE, 2 DISAGREE",
+            "16 tensors by the witnesses manual, dual: 56 AGREE, 2 DISAGREE",
             "worst error/bound *: mine_1.grad_W (* view, *) in test_mine.py::test_wrong",
         ]
     )
@@ -301,3 +301,24 @@ def test_the_installed_keras_is_compared_by_a_worker(
     done = pytester.runpytest_inprocess(*PLUGIN, "-n", "1", "--agreement-baseline", "baseline.npz")
     done.assert_outcomes(passed=2)
     done.stdout.fnmatch_lines(["baseline.npz: keras *identical*nothing changed"])
+
+
+def test_a_models_file_is_looked_for_from_the_root_directory_on(
+    tmp_path: Path, recorded: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wherever the run was started; an absolute path stays one. Imports are those of the run."""
+    seen: list[Asked] = []
+
+    def record(python: Path, paths: list[Path], file: Path, asked: Asked, what: str) -> None:
+        assert [str(path) for path in paths] == [str(Path(p).absolute()) for p in sys.path if p]
+        seen.append(asked)
+        file.write_bytes(recorded.read_bytes())
+
+    monkeypatch.setattr("agreement.upgrade.releases.run_recorder", record)
+    before = read_recording(recorded)
+    for given in ("models/mine.py:build", f"{tmp_path / 'models' / 'mine.py'}:build", ""):
+        before.model = given
+        pytest_baseline.record_installed(before, tmp_path)
+    wanted = f"{tmp_path / 'models' / 'mine.py'}:build"
+    assert [asked.model for asked in seen] == [wanted, wanted, ""]
+    assert {asked.only for asked in seen} == {("activations/relu",)}
