@@ -340,6 +340,24 @@ def test_a_change_is_put_down_to_keras_or_tensorflow_by_crossing_them(
     assert "http" not in page.replace("http-equiv", "")
 
 
+@pytest.mark.parametrize(
+    ("version", "package"), [("3.15.1", "keras"), ("3.16.0.dev2026102704", "keras-nightly")]
+)
+def test_builds_of_the_night_are_installed_by_their_own_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str, package: str
+) -> None:
+    """They call themselves keras once they are imported."""
+    wanted: list[str] = []
+
+    def install(self: Environments, base: Path, asked: list[str], what: str) -> None:
+        wanted.extend(asked)
+        Path(asked[asked.index("--target") + 1]).mkdir()
+
+    monkeypatch.setattr(Environments, "_install", install)
+    assert Environments(tmp_path).release(version, tmp_path).is_dir()
+    assert wanted[-1] == f"{package}=={version}"
+
+
 @pytest.mark.parametrize("version", ["--index-url", "3.0; x", "", "latest", "../3.0.0"])
 def test_what_is_not_a_version_never_reaches_an_installer(tmp_path: Path, version: str) -> None:
     """The error names the argument."""

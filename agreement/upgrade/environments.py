@@ -86,7 +86,9 @@ class Environments:
             self.cache.mkdir(parents=True, exist_ok=True)
             partial = self.cache / f".keras-{keras}.{secrets.token_hex(4)}"
             try:
-                wanted = ["--no-deps", "--target", str(partial), f"keras=={keras}"]
+                # The builds of every night are published under a name of their own.
+                package = "keras-nightly" if ".dev" in keras else "keras"
+                wanted = ["--no-deps", "--target", str(partial), f"{package}=={keras}"]
                 self._install(base, wanted, f"keras {keras}")
                 partial.replace(place)
             finally:
