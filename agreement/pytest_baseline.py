@@ -106,7 +106,7 @@ def one_line(comparison: Comparison) -> str:
 
 def complaint(comparison: Comparison, before: Recording, file: Path) -> list[str]:
     """The releases, a line for each function that changed, and how to accept what Keras does."""
-    from agreement.upgrade.comparison import changes_by_function
+    from agreement.upgrade.outcomes import changes_by_function
 
     lines = [one_line(comparison)]
     functions = [*changes_by_function(comparison.changed)]
