@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from agreement.upgrade.comparison import Change, Comparison
+    from agreement.upgrade.outcomes import Change, Comparison
     from agreement.upgrade.recording import Recording
 
 # What the item tells the process that prints the summary, among its properties.
