@@ -33,6 +33,8 @@ from reference.modes import MODES
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from reference.members import Member
+
 # Members of Keras without a counterpart, and why: the only ones that may lack one.
 EXCEPTIONS: dict[str, str] = {
     "MultiOptimizer": "no update of its own: it hands each variable to one of several optimizers",
@@ -201,18 +203,17 @@ def coverage(
         elif kind is None:
             row.status, row.note = "missing", "Keras has it, manual_backprop has not"
         else:
-            row.missing_arguments = [
-                name for name in member.arguments if name not in _taken(kind) | ELSEWHERE
-            ]
+            row.missing_arguments = missing_arguments(member, kind)
             assert verify is not None
             verify(kind, row, against, cases)
         advance(number + 1, len(found))
     return rows
 
 
-def _taken(kind: type[Catalogued]) -> set[str]:
-    """The names of the arguments that our class takes."""
-    return set(inspect.signature(kind).parameters)
+def missing_arguments(member: Member, kind: type[Catalogued]) -> list[str]:
+    """The arguments of a member of Keras that our class does not take."""
+    taken = {*inspect.signature(kind).parameters} | ELSEWHERE
+    return [name for name in member.arguments if name not in taken]
 
 
 def coverage_table(rows: Sequence[Row]) -> Table:
