@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from agreement.checking import report_on, resolve_references
+from agreement.checking import report_on
+from agreement.references import resolve_references
 from agreement.report import Report
 from manual_backprop import NaiveSequential
 from manual_backprop.losses import Loss

@@ -25,8 +25,8 @@ from agreement.casefile_format import (
     CaseFileError,
     StoredCase,
 )
-from agreement.checking import resolve_references
 from agreement.foreign import Layout, bias_shapes
+from agreement.references import resolve_references
 from manual_backprop import NaiveDense, NaiveSequential, activations
 from manual_backprop.activations import ACTIVATIONS, Activation
 from manual_backprop.catalogue import unknown_name

@@ -20,6 +20,7 @@ from agreement.foreign import OURS, Layout, SumOverSamples
 from agreement.known_steps import mark_known
 from agreement.opinion import dual_local_trace, dual_trace
 from agreement.precision import precision_of
+from agreement.references import resolve_references
 from agreement.report import Report, one_per_tensor
 from agreement.verdicts import (
     DUAL,
@@ -31,7 +32,6 @@ from agreement.verdicts import (
     judge_tensor,
 )
 from manual_backprop import SGD, NaiveSequential, losses
-from manual_backprop.catalogue import unknown_name
 from manual_backprop.gradients import compute_trace
 from manual_backprop.layers import has_steps
 from manual_backprop.losses import Loss
@@ -39,7 +39,6 @@ from manual_backprop.optimizers import Optimizer
 from manual_backprop.trace import TensorName, Trace
 from manual_backprop.typing import Array
 from manual_backprop.validation import as_finite
-from reference.modes import MODES
 
 DEFAULT_AGAINST = ("keras", "keras-graph", "keras-xla")
 # The witness that gradients computed elsewhere are.
@@ -186,7 +185,7 @@ def check_training_step(
     # Imported here: it judges by what this module prepares.
     from agreement.training_step import judge_training_step
 
-    names = [name for name in resolve_references(against) if name != DUAL]
+    names = resolve_references([name for name in resolve_references(against) if name != DUAL])
     chosen, update = losses.get(loss), optimizer or SGD(learning_rate)
     checked, targets = prepare(model, inputs, labels, chosen)
     return judge_training_step(
@@ -379,18 +378,3 @@ def judge_gradients(
 
 def _differentiated(loss: Loss, reduction: str) -> Loss:
     return SumOverSamples(loss) if reduction == "sum" else loss
-
-
-def resolve_references(against: str | Sequence[str]) -> list[str]:
-    """References by name, each once; ``ValueError`` for none, or for an unknown one."""
-    if not isinstance(against, str | list | tuple):
-        raise TypeError(
-            f"against: got {against!r}, expected a name such as 'keras' or a list of names."
-        )
-    names = [against] if isinstance(against, str) else list(against)
-    if not names:
-        raise ValueError("against: is empty, expected at least one reference such as 'keras'.")
-    for name in names:
-        if name not in (DUAL, *MODES):
-            raise unknown_name("against", name, [DUAL, *MODES])
-    return list(dict.fromkeys(names))

@@ -124,8 +124,8 @@ def _check_training(job: Any, layers: str | None, references: list[str], as_json
 def _check_random(
     indices: range | list[int], seed: int, dtype: str, references: list[str], as_json: bool
 ) -> None:
-    from agreement.checking import resolve_references
     from agreement.random_check import Settings, run_cases
+    from agreement.references import resolve_references
     from manual_backprop.validation import as_count, as_dtype
 
     as_count("--cases", len(indices))
@@ -279,8 +279,8 @@ def campaign(
 ) -> None:
     """Judge very many random networks in parallel; interrupted, the same command continues."""
     from agreement.campaign import default_directory, failure_path, run_campaign
-    from agreement.checking import resolve_references
     from agreement.random_check import Settings
+    from agreement.references import resolve_references
     from manual_backprop.validation import as_dtype
 
     witnesses = tuple(resolve_references(_names(against)))

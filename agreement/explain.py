@@ -24,6 +24,7 @@ from agreement.known import KNOWN
 from agreement.known_row import KnownDisagreement
 from agreement.known_updates import KNOWN_UPDATES, KnownUpdate
 from agreement.precision import precision_of
+from agreement.references import resolve_references
 from agreement.verdicts import MANUAL
 from manual_backprop.activations import ACTIVATIONS, Activation
 from manual_backprop.catalogue import Catalogued, unknown_name
@@ -105,6 +106,7 @@ def explain(
     Raises:
         ValueError: for an unknown name.
     """
+    against = resolve_references(against, dual=False)
     families: dict[str, dict[str, Any]] = {
         "activation": ACTIVATIONS,
         "loss": LOSSES,

@@ -17,6 +17,7 @@ from agreement.complaints import own_error
 from agreement.formulas import as_references_compute
 from agreement.known import explained_by
 from agreement.precision import Precision, precision_of, storing
+from agreement.references import resolve_references
 from agreement.report import Report
 from agreement.verdicts import MANUAL, Comparison, TensorVerdict, Verdict, View, judge_tensors
 from manual_backprop import activations
@@ -34,9 +35,9 @@ Results: TypeAlias = dict[TensorName, Any]
 def check_function(
     subject: Function,
     inputs: Array,
-    other: Array,
+    other: Array | None = None,
     *,
-    against: Sequence[str] = DEFAULT_AGAINST,
+    against: str | Sequence[str] = DEFAULT_AGAINST,
     behind: Activation | None = None,
 ) -> Report:
     """Judge one function, and its gradient, on given numbers.
@@ -46,24 +47,26 @@ def check_function(
         inputs: what it is a function of; their dtype is the precision that is judged. Of half
             types only the references are: the manual code need not run in them.
         other: for an activation the upstream gradient, a cotangent of the output's shape; for
-            a loss the targets, as its ``prepare`` returns them; for a regularizer nothing
-            that is looked at.
+            a loss the targets, as its ``prepare`` returns them; for a regularizer nothing.
         against: references of Keras by name.
         behind: for a loss the activation above ``inputs``, which are logits then.
 
     Raises:
         TypeError: for a function without a Keras twin.
+        ValueError, TypeError: naming the argument that cannot be used, and why.
     """
     # Imported here: what needs no framework must not load one.
     import reference
 
+    names = resolve_references(against, dual=False)
+    inputs, other = _prepare(subject, inputs, other, behind)
     subject_names = tuple(expected(subject, inputs, other, behind=behind))
-    witnesses = [*against] if is_half(inputs.dtype) else [MANUAL, *against]
+    witnesses = names if is_half(inputs.dtype) else [MANUAL, *names]
     report = Report([], frozenset((w, str(n)) for w in witnesses for n in subject_names))
     if MANUAL in witnesses:
         own = computed(subject, inputs, other, behind)
         report.verdicts += judge_function(subject, own, inputs, other, MANUAL, behind)
-    for name in against:
+    for name in names:
         mode = reference.MODES[name]
         if isinstance(subject, Activation):
             pair = reference.functions.activation(subject, inputs, other, mode)
@@ -74,6 +77,46 @@ def check_function(
         found = dict(zip(subject_names, pair, strict=True))
         report.verdicts += judge_function(subject, found, inputs, other, name, behind, mode.xla)
     return report
+
+
+def _prepare(
+    subject: Any, inputs: Any, other: Any, behind: Activation | None
+) -> tuple[Array, Array]:
+    """Inputs and the other argument as arrays that can be computed with."""
+    if not isinstance(subject, Activation | Loss | Regularizer):
+        got = subject.__name__ if isinstance(subject, type) else repr(subject)
+        raise TypeError(
+            f"subject: got {got}, expected an activation, loss or regularizer with its arguments, "
+            f"such as Elu(alpha=2.0) from manual_backprop.activations."
+        )
+    if behind is not None and not isinstance(subject, Loss):
+        raise ValueError(f"behind: stands before a loss; {subject!r} is none.")
+    array = np.asarray(inputs)
+    if array.dtype.name not in ("float16", "bfloat16", "float32", "float64"):
+        raise TypeError(
+            f"inputs: have dtype {array.dtype}, expected float32 or float64 (or a half type); "
+            f"convert them by np.asarray(inputs, np.float32)."
+        )
+    if not array.size:
+        raise ValueError(f"inputs: have shape {array.shape}, so there is nothing to judge.")
+    if isinstance(subject, Regularizer):
+        return array, np.zeros(0)
+    wanted = "the upstream gradient" if isinstance(subject, Activation) else "the targets"
+    if other is None:
+        raise TypeError(f"other: got None, expected {wanted} of {subject!r}.")
+    second = np.asarray(other)
+    if isinstance(subject, Activation):
+        shape = np.shape(subject.forward(np.zeros(array.shape, np.float32)))
+        if second.shape != shape or second.dtype != array.dtype:
+            raise ValueError(
+                f"other: is {second.dtype} {second.shape}, expected {array.dtype} {shape}: "
+                f"{wanted}, as the output is."
+            )
+    elif second.shape[:1] != array.shape[:1]:
+        raise ValueError(
+            f"other: has shape {second.shape}, expected targets of {array.shape[:1]} samples."
+        )
+    return array, second
 
 
 def is_half(dtype: np.dtype[Any]) -> bool:

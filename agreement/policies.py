@@ -14,6 +14,7 @@ import numpy as np
 from agreement.checking import prepare
 from agreement.expectation import expect_end_to_end, expect_locally
 from agreement.precision import precision_of
+from agreement.references import resolve_references
 from agreement.report import Report
 from agreement.verdicts import View, judge_pairs
 from manual_backprop import NaiveSequential, losses
@@ -31,7 +32,7 @@ def check_policy(
     *,
     loss: object,
     policy: str,
-    against: Sequence[str] = ("keras", "keras-graph"),
+    against: str | Sequence[str] = ("keras", "keras-graph"),
 ) -> Report:
     """Judge Keras under a dtype policy of half precision, tensor by tensor, in both views.
 
@@ -51,7 +52,7 @@ def check_policy(
     checked, targets = prepare(model, inputs, labels, chosen)
     traces = {
         name: reference.trace(model, checked, targets, chosen, reference.MODES[name], policy=policy)
-        for name in against
+        for name in resolve_references(against, dual=False)
     }
     # bfloat16 is known to NumPy by the arrays that Keras returns.
     half = next(iter(traces.values())).predictions

@@ -8,8 +8,9 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from agreement import checking, function_check, policies, trajectory
-from agreement.checking import AgreementError, resolve_references
+from agreement.checking import AgreementError
 from agreement.function_check import Function
+from agreement.references import resolve_references
 from agreement.report import Report
 from agreement.verdicts import DUAL
 from manual_backprop import NaiveSequential

@@ -156,7 +156,7 @@ def _references(config: pytest.Config) -> tuple[str, ...]:
     text = _given(config, "against")
     if not text:
         return ()
-    from agreement.checking import resolve_references
+    from agreement.references import resolve_references
 
     try:
         return tuple(resolve_references([name.strip() for name in text.split(",")]))

@@ -25,6 +25,7 @@ from agreement.known_updates import (
     with_late_stairs,
 )
 from agreement.precision import Precision, precision_of
+from agreement.references import resolve_references
 from agreement.report import Report
 from agreement.verdicts import (
     MANUAL,
@@ -62,7 +63,7 @@ def check_trajectory(
     weights: Mapping[str, Array],
     gradients: Gradients,
     *,
-    against: Sequence[str] = ("keras",),
+    against: str | Sequence[str] = ("keras",),
     start: State | None = None,
     end_to_end: bool = True,
 ) -> Report:
@@ -80,7 +81,7 @@ def check_trajectory(
     state = copy.deepcopy(start or optimizer.initial_state(arrays, list(weights)))
     begin = Snapshot(arrays, state)
     snapshots = {MANUAL: run_manual(optimizer, begin, gradients)}
-    for name in against:
+    for name in resolve_references(against, dual=False):
         snapshots[name] = reference.run_optimizer(optimizer, begin, gradients, MODES[name])
     return judge_trajectory(Trajectory(optimizer, gradients, snapshots), end_to_end=end_to_end)
 
@@ -311,7 +312,10 @@ def share_of_evidence(verdicts: Sequence[TensorVerdict]) -> float:
 
 
 def check_schedule(
-    schedule: Schedule, iterations: Sequence[int], dtype: str, against: Sequence[str] = ("keras",)
+    schedule: Schedule,
+    iterations: Sequence[int],
+    dtype: str,
+    against: str | Sequence[str] = ("keras",),
 ) -> Report:
     """Judge a learning-rate schedule at some iterations."""
     # Imported here: what needs no framework must not load one.
@@ -320,7 +324,7 @@ def check_schedule(
     like = np.zeros((), dtype)
     with np.errstate(all="ignore"):
         found = {MANUAL: [np.asarray(schedule(i, like)) for i in iterations]}
-    for name in against:
+    for name in resolve_references(against, dual=False):
         found[name] = reference.run_schedule(schedule, iterations, dtype, reference.MODES[name])
     report = Report()
     for witness, rates in found.items():
