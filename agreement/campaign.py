@@ -155,6 +155,8 @@ def _judge_chunks(
     with warnings.catch_warnings(), _parallel(jobs, scheduler) as parallel:
         # Stopping early is no waste here: the chunks that are lost are judged another time.
         warnings.filterwarnings("ignore", ".* tasks which", UserWarning)
+        # A worker whose memory has grown, by functions that it traced, is replaced in time.
+        warnings.filterwarnings("ignore", "A worker stopped", UserWarning)
         yield from parallel(delayed(judge_chunk)(settings, *span, employer) for span in spans)
 
 
