@@ -12,7 +12,7 @@ import numpy as np
 
 from manual_backprop import losses, optimizers
 from manual_backprop.catalogue import unknown_name
-from manual_backprop.gradients import backpropagate, compute_loss
+from manual_backprop.gradients import backpropagate_to_weights, compute_loss
 from manual_backprop.losses import Loss
 from manual_backprop.models import NaiveSequential, as_model
 from manual_backprop.optimizers import Optimizer
@@ -114,7 +114,7 @@ def _step(
     model: NaiveSequential, predictions: Array, targets: Array, loss: Loss, optimizer: Optimizer
 ) -> float:
     value = compute_loss(model, predictions, targets, loss)
-    backpropagate(model, predictions, targets, loss, optimizer.scale)
+    backpropagate_to_weights(model, predictions, targets, loss, optimizer.scale)
     optimizer.apply(model.gradients, model.weights, [str(name) for name in model.weight_names])
     return float(value)
 
