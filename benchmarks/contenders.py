@@ -16,7 +16,8 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
@@ -52,14 +53,61 @@ def in_process(module: str, arguments: Iterable[object], threads: int, **setting
         threads: how many threads its libraries get. settings: further environment variables.
 
     Raises:
-        subprocess.CalledProcessError: if it fails; what it said on standard error is shown.
+        Failed: if it does, with the last line that it said.
     """
     command = [sys.executable, "-m", module, *map(str, arguments)]
     chosen = dict(setting.split("=", 1) for setting in SETTINGS.format(threads).split())
     if threads == 1:
         chosen["XLA_FLAGS"] = ONE_THREAD
-    printed = subprocess.check_output(command, env=os.environ | chosen | settings, text=True)
-    return json.loads(printed.splitlines()[-1])
+    environment = os.environ | chosen | settings
+    done = subprocess.run(command, env=environment, text=True, capture_output=True, check=False)
+    if done.returncode:
+        raise Failed((done.stderr.strip() or "no message").splitlines()[-1])
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+class Failed(Exception):
+    """A contender is installed but could not be measured."""
+
+
+@dataclass
+class Runs:
+    """What contenders found, round by round, and why others found nothing."""
+
+    found: dict[str, list[Any]]
+    missing: dict[str, str]
+
+
+def in_rounds(
+    module: str,
+    needs: Mapping[str, str],
+    options: argparse.Namespace,
+    arguments: Sequence[object] = (),
+    threads_of: Callable[[str], int] | None = None,
+    **settings: str,
+) -> Runs:
+    """Every contender in turn, round after round, so that a busy moment hits all alike.
+
+    Args:
+        needs: the contenders, with the packages that each needs. options: of the command line.
+        arguments: what the contender's process is told besides. threads_of: if not all the same.
+    """
+    chosen = {name: needs[name] for name in options.only or needs}
+    absent = {name: ", ".join(missing(packages)) for name, packages in chosen.items()}
+    runs = Runs({}, {name: f"missing: {what}" for name, what in absent.items() if what})
+    for number in range(options.rounds):
+        for name in (name for name in chosen if name not in runs.missing):
+            print(f"round {number + 1} of {options.rounds}: {name}", file=sys.stderr)
+            threads = threads_of(name) if threads_of else options.threads
+            given = ["--here", "--only", name, "--threads", threads, *arguments]
+            try:
+                found = in_process(module, given, threads, **settings)
+            except Failed as error:
+                runs.missing[name] = f"failed: {error}"
+                runs.found.pop(name, None)
+            else:
+                runs.found.setdefault(name, []).append(found)
+    return runs
 
 
 def keep_to_cores(threads: int) -> None:
@@ -87,14 +135,6 @@ def peak_megabytes() -> float:
     """The most memory that this process has held so far."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (1 << 20 if sys.platform == "darwin" else 1 << 10)
-
-
-def rounds_of(names: Sequence[str], rounds: int) -> Iterator[tuple[int, str]]:
-    """Every contender in turn, round after round, so that a busy moment hits all alike."""
-    for number in range(rounds):
-        for name in names:
-            print(f"round {number + 1} of {rounds}: {name}", file=sys.stderr)
-            yield number, name
 
 
 def add_options(parser: argparse.ArgumentParser, names: Iterable[str], rounds: int) -> None:
@@ -130,3 +170,20 @@ def print_table(title: str, headings: Sequence[str], rows: Iterable[Sequence[str
 def print_json(found: object) -> None:
     """Print what was found, for machines."""
     print(json.dumps(found, indent=2))
+
+
+def single(only: Sequence[str] | None) -> str:
+    """The one contender that a process of its own measures."""
+    if only is None or len(only) != 1:
+        sys.exit("--here measures a single contender: name it by --only")
+    return only[0]
+
+
+def medians(runs: Sequence[Any]) -> Any:
+    """Nested dictionaries of numbers as one, with the median of each number over the runs."""
+    first = runs[0]
+    if isinstance(first, dict):
+        return {key: medians([each[key] for each in runs]) for key in first}
+    if isinstance(first, bool) or not isinstance(first, int | float):
+        return first
+    return float(np.median(runs))

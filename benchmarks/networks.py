@@ -196,9 +196,12 @@ def torch_eager(sizes: Sequence[int], batch: int) -> Program:
     def gradient() -> float:
         value = torch_loss(weights, inputs, labels)
         torch.autograd.grad(value, weights)
-        return float(value)
+        return float(value.detach())
 
-    return Program(gradient, lambda: float(torch_step(weights, inputs, labels)))
+    def step() -> float:
+        return float(torch_step(weights, inputs, labels).detach())
+
+    return Program(gradient, step)
 
 
 def torch_compiled(sizes: Sequence[int], batch: int) -> Program:

@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -117,26 +116,21 @@ def measure(name: str, batches: Sequence[int], seconds: float, threads: int) -> 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """All contenders in turn; medians over rounds."""
-    names = options.only or list(CONTENDERS)
-    absent = {name: contenders.missing(CONTENDERS[name][1]) for name in names}
-    runs: dict[str, list[Any]] = {name: [] for name in names if not absent[name]}
-    extra = ["--batch", *options.batch, "--seconds", options.seconds]
-    extra += ["--threads", options.threads]
-    for _, name in contenders.rounds_of(list(runs), options.rounds):
-        arguments = ["--here", "--only", name, *extra]
-        found = contenders.in_process("benchmarks.step", arguments, options.threads)
-        runs[name].append(found)
+    needs = {name: packages for name, (_, packages, _) in CONTENDERS.items()}
+    arguments = ["--batch", *options.batch, "--seconds", options.seconds]
+    runs = contenders.in_rounds("benchmarks.step", needs, options, arguments)
+    found = runs.found
     result: dict[str, Any] = {
         "machine": contenders.machine(options.threads),
         "rounds": options.rounds,
-        "missing": {name: packages for name, packages in absent.items() if packages},
-        "versions": {p: v for each in runs.values() for p, v in each[0]["versions"].items()},
-        "losses_differ": differing_losses(runs),
+        "missing": runs.missing,
+        "versions": {p: v for each in found.values() for p, v in each[0]["versions"].items()},
+        "losses_differ": differing_losses(found),
         "rows": [],
     }
     for network in SIZES:
         for title in MEASURES:
-            for name, each in runs.items():
+            for name, each in found.items():
                 cells = [one["seconds"][network][title] for one in each]
                 medians = {b: float(np.median([cell[b] for cell in cells])) for b in cells[0]}
                 row = {"network": network, "measure": title, "contender": name}
@@ -178,8 +172,7 @@ def show(found: dict[str, Any], batches: Sequence[int]) -> None:
                 if (row["network"], row["measure"]) == (network, title) and row["seconds"]:
                     cells = [cell(row, str(batch)) for batch in batches]
                     rows.append([CONTENDERS[row["contender"]][0], *cells])
-            for name, packages in found["missing"].items():
-                rows.append([CONTENDERS[name][0], f"missing: {', '.join(packages)}"])
+            rows += [[CONTENDERS[name][0], why] for name, why in found["missing"].items()]
             headings = ["contender", *(f"batch {batch}" for batch in batches)]
             contenders.print_table(f"{network}, {title}", headings, rows)
     for said in found["losses_differ"]:
@@ -200,9 +193,8 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=0.3, help="time for each measurement")
     options = parser.parse_args()
     if options.here:
-        if len(options.only or ()) != 1:
-            sys.exit("--here measures a single contender: name it by --only")
-        found = measure(options.only[0], options.batch, options.seconds, options.threads)
+        name = contenders.single(options.only)
+        found = measure(name, options.batch, options.seconds, options.threads)
         print(json.dumps(found))
         return
     found = run(options)
