@@ -137,9 +137,10 @@ def peak_megabytes() -> float:
     return peak / (1 << 20 if sys.platform == "darwin" else 1 << 10)
 
 
-def add_options(parser: argparse.ArgumentParser, names: Iterable[str], rounds: int) -> None:
-    """The options that all benchmarks of contenders have."""
-    parser.add_argument("--only", nargs="*", choices=list(names), help="contenders")
+def add_options(parser: argparse.ArgumentParser, names: Iterable[str] | None, rounds: int) -> None:
+    """The options that all benchmarks of contenders have; None for names that are not fixed."""
+    choices = None if names is None else list(names)
+    parser.add_argument("--only", nargs="*", choices=choices, help="contenders")
     parser.add_argument("--rounds", type=int, default=rounds, help="how often each is measured")
     parser.add_argument("--threads", type=int, default=THREADS, help="for each contender")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
