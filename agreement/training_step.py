@@ -18,7 +18,7 @@ from agreement.report import Report
 from agreement.trajectory import change, mark_known, with_bounds
 from agreement.verdicts import MANUAL, Comparison, Verdict, View, judge_tensors
 from manual_backprop import SGD, NaiveSequential
-from manual_backprop.gradients import backpropagate, compute_loss
+from manual_backprop.gradients import backpropagate_to_weights, compute_loss
 from manual_backprop.losses import Loss
 from manual_backprop.optimizers import OPTIMIZERS, Optimizer, Snapshot, State
 from manual_backprop.trace import TensorName
@@ -101,7 +101,7 @@ def stepped(model: NaiveSequential, parts: Parts, optimizer: Optimizer) -> Snaps
     with np.errstate(all="ignore"):  # an overflow is a verdict, not a warning
         predictions = model.forward(batch)
         compute_loss(model, predictions, targets, loss)
-        backpropagate(model, predictions, targets, loss, update.scale)
+        backpropagate_to_weights(model, predictions, targets, loss, update.scale)
         update.apply(model.gradients, model.weights)
     state = update.state or State([{} for _ in model.weights], {}, (), [])
     return Snapshot(model.weights, state)

@@ -9,6 +9,7 @@ What was computed counts for the maximum in (2) as well: a zero that may be anyt
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
@@ -24,6 +25,9 @@ from manual_backprop.trace import TensorName, Trace
 from manual_backprop.typing import Array
 
 BLUNT_FLOOR = 0.5
+# Tensors of up to so many elements are judged together, larger ones alone: each pass over small
+# ones costs a call, and each over many large ones leaves the cache.
+TOGETHER = 4096
 # The witness that the manual code's own run is.
 MANUAL = "manual"
 # The witness that abstains where there is no derivative.
@@ -139,10 +143,11 @@ def judge_tensors(
 
 
 def judge_batches(batches: Iterable[Batch]) -> list[TensorVerdict]:
-    """Judge many tensors at once: one pass over all their elements, laid end to end."""
+    """Judge many tensors: small ones in one pass over all their elements, laid end to end."""
     tasks = [(c, batch) for batch in batches for c in batch.comparisons]
     fits = [c.expected.size > 0 and np.shape(c.actual) == c.expected.shape for c, _ in tasks]
-    judged = iter(_judge([task for task, fit in zip(tasks, fits, strict=True) if fit]))
+    fitting = [task for task, fit in zip(tasks, fits, strict=True) if fit]
+    judged = itertools.chain.from_iterable(map(_judge, _groups(fitting)))
     return [
         next(judged) if fit else _misshapen(*task) for task, fit in zip(tasks, fits, strict=True)
     ]
@@ -208,19 +213,35 @@ def figures_of(
 
 def _medians(width: Array, starts: Array, sizes: Sequence[int]) -> Array:
     """The upper median of each tensor."""
-    if width.ndim == 1:
+    if width.ndim == 1 and len(sizes) > 1:
         ordered = width[np.lexsort((width, np.repeat(np.arange(len(sizes)), sizes)))]
         return ordered[starts + np.asarray(sizes) // 2]
-    medians = np.empty((len(width), len(sizes)))
+    medians = np.empty((*width.shape[:-1], len(sizes)))
     for at, (start, size) in enumerate(zip(starts, sizes, strict=True)):
         middle = size // 2
-        medians[:, at] = np.partition(width[:, start : start + size], middle)[:, middle]
+        part = width[..., start : start + size]
+        medians[..., at] = np.partition(part, middle, axis=-1)[..., middle]
     return medians
 
 
+def _groups(
+    tasks: Iterable[tuple[Comparison, Batch]],
+) -> Iterator[list[tuple[Comparison, Batch]]]:
+    """The tasks in order, as many as are judged together at a time."""
+    group: list[tuple[Comparison, Batch]] = []
+    elements = 0
+    for task in tasks:
+        size = task[0].expected.size
+        if group and elements + size > TOGETHER:
+            yield group
+            group, elements = [], 0
+        group.append(task)
+        elements += size
+    if group:
+        yield group
+
+
 def _judge(tasks: Sequence[tuple[Comparison, Batch]]) -> list[TensorVerdict]:
-    if not tasks:
-        return []
     sizes = [c.expected.size for c, _ in tasks]
     value = np.concatenate([c.expected.value.ravel() for c, _ in tasks])
     error = np.concatenate([c.expected.error.ravel() for c, _ in tasks])

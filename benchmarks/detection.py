@@ -24,11 +24,8 @@ from __future__ import annotations
 
 import argparse
 import copy
-import importlib.util
+import importlib
 import json
-import os
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -36,24 +33,20 @@ from importlib.metadata import version
 from typing import Any
 
 import numpy as np
-from rich import box, console, table
 
 from agreement.cases import DEEPEST, LARGEST_BATCH, LARGEST_WIDTH, Case, Kind, Structure, build_case
 from agreement.checking import gather_traces, judge_traces, manual_trace
 from agreement.report import MANUAL
 from agreement.verdicts import Verdict, View
+from benchmarks import contenders
 from manual_backprop import NaiveDense
 from manual_backprop.typing import Array
 
 EPSILONS = ("1e-2", "1e-3", "1e-4", "1e-5")
 KINDS = {"uniform": Kind.SMOOTH, "nice": Kind.NICE}
 NOWHERE = -1
+MODULE = "benchmarks.detection"
 JAX, CHEX = "jax.test_util.check_grads", "chex.assert_numerical_grads"
-SETTINGS = """
-    OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1
-    XLA_FLAGS=--xla_cpu_multi_thread_eigen=false JAX_PLATFORMS=cpu JAX_ENABLE_X64=1
-    KERAS_BACKEND=tensorflow TF_CPP_MIN_LOG_LEVEL=3
-"""
 Function = Callable[..., Any]
 # (case, which weight has its gradient scaled, by how much) → for every row, whether it complains
 Check = Callable[[Case, int, float], Sequence[bool]]
@@ -208,28 +201,27 @@ def measure(name: str, cases: int) -> list[dict[str, Any]]:
 def run(name: str, cases: int) -> list[dict[str, Any]]:
     """``measure`` in a process of its own, if all that it takes is installed."""
     _, needs, rows, _ = CONTENDERS[name]
-    if missing := [package for package in needs.split() if not importlib.util.find_spec(package)]:
+    if missing := contenders.missing(needs):
         return [{"checker": row, "missing": missing} for row in rows]
-    command = [sys.executable, "-m", "benchmarks.detection", "--here", "--json"]
-    command += ["--only", name, "--cases", str(cases)]
-    environment = os.environ | dict(setting.split("=", 1) for setting in SETTINGS.split())
-    return list(json.loads(subprocess.check_output(command, env=environment)))
+    arguments = ["--here", "--only", name, "--cases", cases]
+    return list(contenders.in_process(MODULE, arguments, threads=1, JAX_ENABLE_X64="1"))
 
 
 def show(found: list[dict[str, Any]]) -> None:
     """Print one table, in Markdown, and the versions."""
     seen = (f"ε={epsilon} seen" for epsilon in EPSILONS)
     headings = ("checker", "false alarms, uniform / nice", "planted", *seen, "ms")
-    summary = table.Table(*headings, box=box.MARKDOWN)
+    summary = []
     for row in found:
         cells = [f"missing: {', '.join(row.get('missing', []))}"]
         if "missing" not in row:
             cells = [" / ".join(f"{row[kind] / row['cases']:.0%}" for kind in KINDS)]
             shares = (f"{row[e] / max(row['planted'], 1):.0%}" for e in EPSILONS)
             cells += [str(row["planted"]), *shares, f"{row['ms']:.1f}"]
-        summary.add_row(row["checker"], *cells)
+        summary.append([row["checker"], *cells])
     versions = {p: v for row in found for p, v in row.get("versions", {}).items()}
-    console.Console(width=160, highlight=False).print(summary, versions)
+    contenders.print_table("", headings, summary)
+    print(versions)
 
 
 def main() -> None:
@@ -242,7 +234,12 @@ def main() -> None:
     options = parser.parse_args()
     how, names = measure if options.here else run, options.only or CONTENDERS
     found = [row for name in names for row in how(name, options.cases)]
-    print(json.dumps(found, indent=2)) if options.json else show(found)
+    if options.here:
+        print(json.dumps(found))
+    elif options.json:
+        contenders.print_json(found)
+    else:
+        show(found)
 
 
 if __name__ == "__main__":

@@ -50,7 +50,7 @@ def get_gradients_of_loss_wrt_weights(
             f"pass what model(images_batch) returned."
         )
     targets = chosen.prepare(labels_batch, expected)
-    backpropagate(model, predictions, targets, chosen)
+    backpropagate_to_weights(model, predictions, targets, chosen)
     return list(model.gradients)
 
 
@@ -75,11 +75,26 @@ def backpropagate(
 
     Trusted arguments: targets are prepared and the latest forward pass is the batch's.
     """
+    grad, from_logits = _loss_gradient(model, predictions, targets, loss)
+    return model.backward(scaled(grad, scale), from_logits=from_logits)
+
+
+def backpropagate_to_weights(
+    model: NaiveSequential, predictions: Array, targets: Array, loss: Loss, scale: float = 1.0
+) -> None:
+    """As ``backpropagate``, without ∂loss/∂inputs: all that training needs."""
+    grad, from_logits = _loss_gradient(model, predictions, targets, loss)
+    model.backward_weights(scaled(grad, scale), from_logits=from_logits)
+
+
+def _loss_gradient(
+    model: NaiveSequential, predictions: Array, targets: Array, loss: Loss
+) -> tuple[Array, bool]:
+    """∂loss/∂logits and True where the loss is fused, else ∂loss/∂predictions and False."""
     if loss.is_fused_with(model.output_activation):
         logits = model.records[-1].pre_activation
-        grad_logits = loss.backward_from_logits(predictions, targets, logits)
-        return model.backward(scaled(grad_logits, scale), from_logits=True)
-    return model.backward(scaled(loss.backward(predictions, targets), scale))
+        return loss.backward_from_logits(predictions, targets, logits), True
+    return loss.backward(predictions, targets), False
 
 
 def scaled(gradient: Array, scale: float) -> Array:

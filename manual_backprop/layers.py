@@ -186,16 +186,26 @@ class NaiveDense:
 
     def backward_affine(self, grad_pre_activation: Array) -> Array:
         """Pull ∂loss/∂pre_activation back to ∂loss/∂inputs; set ``gradients``."""
+        grad = self.backward_weights(grad_pre_activation)
+        return grad @ self.W.T  # (6)
+
+    def backward_weights(self, grad_pre_activation: Array) -> Array:
+        """Set ``gradients``, all that the bottom layer has to do in training.
+
+        Returns ∂loss/∂pre_activation as it was given, checked.
+        """
         if self.inputs is None or self.pre_activation is None:
             raise ValueError(NO_FORWARD)
         grad = _matching("grad_pre_activation", grad_pre_activation, self.pre_activation)
         self.grad_pre_activation = grad
-        self.gradients = [self.inputs.T @ grad]  # (4)
+        x = self.inputs
+        # NumPy's matrix product of a column and a row takes four times as long as *.
+        self.gradients = [x.T * grad if len(x) == 1 else x.T @ grad]  # (4)
         if self.b is not None:
             self.gradients.append(grad.sum(axis=0))  # (5)
         if self.penalties:
             self.gradients = self.penalties.grad_weights(self.gradients, self.W, self.b)
-        return grad @ self.W.T  # (6)
+        return grad
 
     def add_activity(self, grad_pre_activation: Array) -> Array:
         """∂loss/∂pre_activation of a fused loss, with the penalty on the output added."""
@@ -222,6 +232,18 @@ def has_steps(layer: object) -> bool:
         and type(layer).forward is NaiveDense.forward
         and type(layer).backward is NaiveDense.backward
         and not {"forward", "backward"} & vars(layer).keys()
+    )
+
+
+def ends_at_weights(layer: object) -> bool:
+    """Whether a layer's ``backward_weights`` does all of its backward but ∂loss/∂inputs.
+
+    Not where a subclass, or the layer itself, has a ``backward_affine`` of its own.
+    """
+    return (
+        has_steps(layer)
+        and type(layer).backward_affine is NaiveDense.backward_affine  # type: ignore[attr-defined]
+        and "backward_affine" not in vars(layer)
     )
 
 

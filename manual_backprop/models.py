@@ -7,7 +7,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from manual_backprop.layers import NO_FORWARD, NaiveDense, has_steps
+from manual_backprop.layers import NO_FORWARD, NaiveDense, ends_at_weights, has_steps
 from manual_backprop.trace import LayerTrace, TensorName
 from manual_backprop.typing import Array
 from manual_backprop.validation import as_finite, as_inputs, is_foreign
@@ -221,6 +221,20 @@ class NaiveSequential:
         Raises:
             ValueError: before any forward pass, or if the shape is not the output's.
         """
+        return self._backward(grad_output, from_logits)
+
+    def backward_weights(self, grad_output: Array, *, from_logits: bool = False) -> None:
+        """As ``backward``, but ∂loss/∂inputs, which no weight needs, is left out if possible.
+
+        A model or a bottom layer with a backward of its own does all that it does.
+        """
+        if type(self).backward is NaiveSequential.backward and "backward" not in vars(self):
+            self._backward(grad_output, from_logits, to_inputs=False)
+        else:
+            self.backward(grad_output, from_logits=from_logits)
+
+    def _backward(self, grad_output: Array, from_logits: bool, to_inputs: bool = True) -> Array:
+        """``backward``; where it does not go ``to_inputs``, what it returns means nothing."""
         if not self.records:
             raise ValueError(NO_FORWARD)
         shared = len(self.distinct_layers) < len(self.layers)
@@ -231,13 +245,17 @@ class NaiveSequential:
         for record, layer in reversed(places):
             if shared:
                 _restore(layer, record)
-            if from_logits and record is self.records[-1]:
-                grad = layer.backward_affine(layer.add_activity(grad))
-            else:
+            stops = not to_inputs and record is self.records[0] and ends_at_weights(layer)
+            fused = from_logits and record is self.records[-1]
+            if not fused:
                 record.grad_output = kept
+            if fused or stops:
+                grad = layer.add_activity(grad) if fused else layer.backward_activation(grad)
+                grad = layer.backward_weights(grad) if stops else layer.backward_affine(grad)
+            else:
                 grad = layer.backward(grad)  # (2)
             record.grad_pre_activation = keep(getattr(layer, "grad_pre_activation", None))
-            record.grad_inputs = kept = keep(grad)
+            record.grad_inputs = kept = None if stops else keep(grad)
             if record.name in totals:
                 earlier = zip(totals[record.name], layer.gradients, strict=True)
                 layer.gradients = [above + here for above, here in earlier]  # (3)

@@ -195,7 +195,7 @@ class Penalties:
     activity: Regularizer | None = None
 
     def __bool__(self) -> bool:
-        return any(part is not None for part in (self.kernel, self.bias, self.activity))
+        return not (self.kernel is self.bias is self.activity is None)
 
     def value(self, W: Array, b: Array | None, output: Array) -> Array:
         """The layer's penalty, a scalar array, (1)."""

@@ -12,7 +12,7 @@ import numpy as np
 
 from manual_backprop import losses, optimizers
 from manual_backprop.catalogue import unknown_name
-from manual_backprop.gradients import backpropagate, compute_loss
+from manual_backprop.gradients import backpropagate_to_weights, compute_loss
 from manual_backprop.losses import Loss
 from manual_backprop.models import NaiveSequential, as_model
 from manual_backprop.optimizers import Optimizer
@@ -107,16 +107,26 @@ def one_training_step(
     images = as_model(model).check_inputs(images_batch, "images_batch").copy()
     predictions = model.forward(images)
     targets = chosen.prepare(labels_batch, predictions)
-    return _step(model, predictions, targets, chosen, optimizers.get(optimizer))
+    names = _names_of_weights(model)
+    return _step(model, predictions, targets, chosen, optimizers.get(optimizer), names)
 
 
 def _step(
-    model: NaiveSequential, predictions: Array, targets: Array, loss: Loss, optimizer: Optimizer
+    model: NaiveSequential,
+    predictions: Array,
+    targets: Array,
+    loss: Loss,
+    optimizer: Optimizer,
+    names: list[str],
 ) -> float:
     value = compute_loss(model, predictions, targets, loss)
-    backpropagate(model, predictions, targets, loss, optimizer.scale)
-    optimizer.apply(model.gradients, model.weights, [str(name) for name in model.weight_names])
+    backpropagate_to_weights(model, predictions, targets, loss, optimizer.scale)
+    optimizer.apply(model.gradients, model.weights, names)
     return float(value)
+
+
+def _names_of_weights(model: NaiveSequential) -> list[str]:
+    return [str(name) for name in model.weight_names]
 
 
 def fit(
@@ -160,6 +170,7 @@ def fit(
     images, targets = _prepare(as_model(model), images, labels, chosen)
     held_out = _prepare_validation(model, validation_data, chosen)
     history = History()
+    names = _names_of_weights(model)
     step = 0
     num_batches = math.ceil(len(images) / batch_size)
     with _reporter(verbose, epochs, num_batches) as report:
@@ -172,7 +183,7 @@ def fit(
                     on_batch(step, batch_images, batch_targets)
                 predictions = model.forward(batch_images)
                 hits += _count_hits(predictions, batch_targets)
-                value = _step(model, predictions, batch_targets, chosen, chosen_optimizer)
+                value = _step(model, predictions, batch_targets, chosen, chosen_optimizer, names)
                 summed_loss += value * len(batch_images)
                 report(epoch, index, value)
                 step += 1

@@ -282,3 +282,32 @@ print("numpy" in sys.modules)
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert result.stdout.split("\n")[:2] == ["[]", "True"]
+
+
+def test_training_leaves_out_the_gradient_of_the_inputs_and_nothing_else() -> None:
+    """Same gradients as ``backward``; a layer or model with a backward of its own runs it whole."""
+    calls = []
+
+    class OwnLayer(NaiveDense):
+        def backward_affine(self, grad_pre_activation):
+            calls.append("layer")
+            return super().backward_affine(grad_pre_activation)
+
+    class OwnModel(NaiveSequential):
+        def backward(self, grad_output, *, from_logits=False):
+            calls.append("model")
+            return super().backward(grad_output, from_logits=from_logits)
+
+    for bottom, kind in [(NaiveDense, NaiveSequential), (OwnLayer, OwnModel)]:
+        layers = [bottom(4, 5, "tanh", seed=0), NaiveDense(5, 3, "softmax", seed=1)]
+        model = kind(layers)
+        model(np.ones((2, 4)))
+        grad = np.arange(6, dtype=np.float32).reshape(2, 3)
+        for from_logits in (False, True):
+            assert model.backward(grad, from_logits=from_logits).shape == (2, 4)
+            wanted = model.gradients
+            calls.clear()
+            model.backward_weights(grad, from_logits=from_logits)
+            assert all(map(np.array_equal, model.gradients, wanted))
+            assert (model.records[0].grad_inputs is None) == (bottom is NaiveDense)
+            assert calls == ([] if bottom is NaiveDense else ["model", "layer"])
