@@ -21,7 +21,7 @@ from agreement.function_check import check_function
 from agreement.references import resolve_references
 from agreement.trajectory import check_schedule, check_trajectory
 from agreement.trajectory_cases import draw_trajectory
-from agreement.verdicts import TensorVerdict, Verdict
+from agreement.verdicts import MANUAL, TensorVerdict, Verdict
 from manual_backprop.activations import ACTIVATIONS
 from manual_backprop.catalogue import Catalogued
 from manual_backprop.initializers import INITIALIZERS
@@ -57,6 +57,8 @@ class Row:
             floor in float32 on smooth numbers.
         findings: where the installed Keras is known to be wrong (docs/findings.md) and was.
         missing_arguments: what Keras' function takes and ours does not.
+        seen, evident: every (tensor, manual or not) that was judged, and of those the ones of
+            which a verdict is evidence: where Keras is known to be wrong there is none.
     """
 
     family: str
@@ -68,10 +70,13 @@ class Row:
     floor: float = float("nan")
     findings: list[int] = field(default_factory=list)
     missing_arguments: list[str] = field(default_factory=list)
+    seen: set[tuple[str, bool]] = field(default_factory=set, repr=False)
+    evident: set[tuple[str, bool]] = field(default_factory=set, repr=False)
 
     def to_dict(self) -> dict[str, Any]:
-        """All attributes, ready for JSON."""
-        return asdict(self)
+        """All attributes but the evidence, ready for JSON."""
+        found = asdict(self)
+        return {name: x for name, x in found.items() if name not in ("seen", "evident")}
 
     @property
     def is_settled(self) -> bool:
@@ -82,6 +87,9 @@ class Row:
         """Count the verdicts of one check."""
         self.checks += 1
         for v in verdicts:
+            self.seen.add((v.tensor, v.witness == MANUAL))
+            if v.is_evidence:
+                self.evident.add((v.tensor, v.witness == MANUAL))
             if v.verdict is Verdict.KNOWN:
                 numbers = map(int, re.findall(r"finding (\d+)", v.note))
                 self.findings = sorted({*self.findings, *numbers})
@@ -114,7 +122,11 @@ def verify_function(kind: type[Catalogued], row: Row, against: Sequence[str], ca
     if floors:
         row.floor = float(np.median(floors))
     if row.checks and row.status == "not verified":
-        row.status = "verified"
+        # Both must have been seen to agree on every tensor: where all is KNOWN, none has.
+        tensors = sorted({tensor for tensor, _ in row.seen})
+        lacks = [name for name in tensors if not {(name, True), (name, False)} <= row.evident]
+        row.status = "not verified" if lacks else "verified"
+        row.note = f"no evidence for {', '.join(lacks)}" if lacks else ""
 
 
 def verify_initializer(

@@ -18,18 +18,23 @@ from agreement.bounded import BoundedArray
 from agreement.known_crossentropy import CROSS_ENTROPIES
 from agreement.known_losses import LOSSES
 from agreement.known_pieces import PIECEWISE_ACTIVATIONS
-from agreement.known_row import KnownDisagreement, is_rounded, rounding
+from agreement.known_row import NOT_FINITE, KnownDisagreement, is_rounded, rounding
 from agreement.known_smooth import SMOOTH_ACTIVATIONS
 from agreement.precision import Precision, precision_of
+from manual_backprop.activations import ACTIVATIONS
 from manual_backprop.catalogue import Catalogued
+from manual_backprop.losses import LOSSES as CATALOGUED_LOSSES
 from manual_backprop.losses import (
     CategoricalCrossentropy,
     KLDivergence,
     SparseCategoricalCrossentropy,
 )
 from manual_backprop.regularizers import L1, L1L2, L2, OrthogonalRegularizer
+from manual_backprop.regularizers import REGULARIZERS as CATALOGUED_REGULARIZERS
 from manual_backprop.typing import Array
 
+# Every class that may have a row, by the name of its function.
+CATALOGUE: dict[str, type[Any]] = {**ACTIVATIONS, **CATALOGUED_LOSSES, **CATALOGUED_REGULARIZERS}
 # From a function, and a precision unless it is that of the inputs, to the bound of one tensor.
 Expect: TypeAlias = Callable[[Any, Precision | None], BoundedArray | None]
 
@@ -55,6 +60,7 @@ REGULARIZERS: tuple[KnownDisagreement, ...] = (
         single_vector,
         (OrthogonalRegularizer(), [[0.5, -1.0, 2.0]], [[0.0]]),
         tensors=("penalty", "grad_inputs"),
+        gives=NOT_FINITE,
     ),
     *(
         KnownDisagreement(
@@ -97,6 +103,7 @@ HALF_TYPES: tuple[KnownDisagreement, ...] = tuple(
         where,
         (subject, [[0.9, 0.1, 1e-7]], targets),
         dtypes=("float16",),
+        gives=NOT_FINITE,
     )
     for subject, targets, where in (
         (SparseCategoricalCrossentropy("probabilities"), [0], probability_below_normal),
@@ -164,10 +171,39 @@ def explained_by(
                 shows = np.broadcast_to(shows.any(), outside.shape)  # of a loss, or of fewer units
             if row.instead is not None:
                 shows = shows & agrees
+            if row.gives:
+                shows = shows & _is_one_of(actual, row.gives)
             if (outside & shows).any():
                 found.append(row)
             outside &= ~shows
+        if found and not _is_as_catalogued(subject, wanted, expect):
+            return None
     return found[0] if found and not outside.any() else None
+
+
+def _is_one_of(actual: Array, numbers: Sequence[float]) -> Array:
+    """Which elements are one of some numbers, of which NaN may be one."""
+    values = np.asarray(actual, np.float64)
+    return np.isin(values, [x for x in numbers if x == x]) | (
+        np.isnan(values) & any(x != x for x in numbers)
+    )
+
+
+def _is_as_catalogued(subject: Any, wanted: BoundedArray, expect: Expect) -> bool:
+    """Whether a subclass of the user's expects what the catalogue's own class does.
+
+    Where Keras is wrong it cannot contradict the user, so that it must not excuse them either.
+    """
+    kind = CATALOGUE.get(subject.name)
+    if kind is None or type(subject) is kind or not isinstance(subject, kind):
+        return True
+    original = object.__new__(kind)
+    vars(original).update(vars(subject))
+    bound = expect(original, None)
+    if bound is None or bound.shape != wanted.shape:
+        return False
+    apart = np.abs(bound.value - wanted.value)
+    return bool(np.all((apart <= bound.error + wanted.error) | ~(apart == apart)))
 
 
 def _agrees_instead(

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from agreement.known_row import (
+    NOT_FINITE,
     KnownDisagreement,
     is_rounded,
     rounding,
@@ -27,9 +28,9 @@ LOSS_TENSORS = ("loss", "grad_inputs")
 
 
 def is_certain_and_right(subject: Any, inputs: Array, other: Array) -> Array:
-    """Where γ = 0 and the probability of what is right rounds to 1; inputs may be logits."""
+    """Where γ < 1 and the probability of what is right rounds to 1; inputs may be logits."""
     shows = np.zeros(inputs.shape, bool)
-    if subject.gamma == 0:
+    if subject.gamma < 1:
         one = inputs.dtype.type(1)
         for p in (inputs, special.sigmoid(inputs)):
             right = other * p + (one - other) * (one - p)
@@ -80,11 +81,20 @@ CROSS_ENTROPIES: tuple[KnownDisagreement, ...] = (
         KnownDisagreement(
             61,
             "binary_focal_crossentropy",
-            "for γ = 0 the gradient is NaN where a prediction is certain and right",
+            "for γ < 1 the gradient is NaN where a prediction is certain and right",
             is_certain_and_right,
-            (BinaryFocalCrossentropy(gamma=0.0, from_logits=logits), [numbers], [[0.0, 1.0, 1.0]]),
+            (
+                BinaryFocalCrossentropy(gamma=gamma, from_logits=logits),
+                [numbers],
+                [[0.0, 1.0, 1.0]],
+            ),
+            gives=NOT_FINITE,
         )
-        for logits, numbers in ((False, [0.0, 1.0, 0.25]), (True, [-50.0, 50.0, 1.0]))
+        for gamma, logits, numbers in (
+            (0.0, False, [0.0, 1.0, 0.25]),
+            (0.0, True, [-50.0, 50.0, 1.0]),
+            (0.5, False, [0.0, 1.0, 0.25]),
+        )
     ),
     KnownDisagreement(
         62,
@@ -92,6 +102,7 @@ CROSS_ENTROPIES: tuple[KnownDisagreement, ...] = (
         "the gradient of the other classes is NaN, not 0, where the class has probability 0",
         class_is_impossible,
         (CategoricalGeneralizedCrossEntropy(), [[0.25, 0.75, 0.0]], [2]),
+        gives=NOT_FINITE,
     ),
     KnownDisagreement(
         62,
@@ -100,6 +111,7 @@ CROSS_ENTROPIES: tuple[KnownDisagreement, ...] = (
         row_has_nan,
         (CategoricalGeneralizedCrossEntropy(), [[0.25, 0.75, np.nan]], [0]),
         tensors=LOSS_TENSORS,
+        gives=NOT_FINITE,
     ),
     KnownDisagreement(
         63,

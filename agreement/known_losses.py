@@ -10,7 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from agreement.known_row import KnownDisagreement, everywhere, with_attributes, with_methods
+from agreement.known_row import (
+    NOT_FINITE,
+    KnownDisagreement,
+    everywhere,
+    with_attributes,
+    with_methods,
+)
 from manual_backprop.losses import (
     CTC,
     EPSILON,
@@ -128,6 +134,7 @@ LOSSES: tuple[KnownDisagreement, ...] = (
         (LogCosh(), [[-2e38]], [[0.0]]),
         tensors=("loss",),
         dtypes=("float32",),
+        gives=NOT_FINITE,
     ),
     KnownDisagreement(
         41,
@@ -186,6 +193,7 @@ LOSSES: tuple[KnownDisagreement, ...] = (
             (Huber(), [[-far]], [[0.0]]),
             modes=("keras", "keras-graph"),
             dtypes=(dtype,),
+            gives=NOT_FINITE,
         )
         for dtype, far in (("float32", 2e38), ("float64", 1e308))
     ),
@@ -234,6 +242,7 @@ LOSSES: tuple[KnownDisagreement, ...] = (
             (Circle(), [[far, 0.0], [-far, 0.0]], [0, 0]),
             tensors=("loss",),
             dtypes=(dtype,),
+            gives=NOT_FINITE,
         )
         for dtype, far in (("float32", 1e15), ("float64", 1e100))
     ),

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from agreement.known_row import KnownDisagreement, Where, is_rounded, rounding
+from agreement.known_row import NOT_FINITE, KnownDisagreement, Where, is_rounded, rounding
 from manual_backprop.activations import HardSilu, LeakyRelu, Relu, Softsign, Squareplus
 from manual_backprop.typing import Array
 
@@ -104,6 +104,7 @@ PIECEWISE_ACTIVATIONS: tuple[KnownDisagreement, ...] = (
         "at the threshold the gradient is 0, which is the slope on neither side",
         at_the_threshold,
         (Relu(negative_slope=0.25, max_value=6.0), [[0.0, -0.0]], [[1.0, 0.5]]),
+        gives=(0.0,),
     ),
     KnownDisagreement(
         33,
@@ -112,6 +113,7 @@ PIECEWISE_ACTIVATIONS: tuple[KnownDisagreement, ...] = (
         above_a_negative_threshold,
         (Relu(max_value=3.0, threshold=-2.0), [[-1.0, -1.5]], [[1.0, 0.5]]),
         tensors=("output", "grad_inputs"),
+        gives=(0.0,),
     ),
     *(
         KnownDisagreement(
@@ -134,6 +136,7 @@ PIECEWISE_ACTIVATIONS: tuple[KnownDisagreement, ...] = (
             (HardSilu(), [[large, -large]], [[large, large]]),
             modes=("keras", "keras-graph"),
             dtypes=(dtype,),
+            gives=NOT_FINITE,
         )
         for dtype, largest, large in RANGES
     ),
@@ -144,5 +147,6 @@ PIECEWISE_ACTIVATIONS: tuple[KnownDisagreement, ...] = (
         denominator_overflows(RANGES[0][1]),
         (Softsign(), [[300.0, -1e3]], [[1e3, 1e3]]),
         dtypes=("float16",),
+        gives=(0.0,),
     ),
 )

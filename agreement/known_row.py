@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -20,6 +21,8 @@ EVERY_DTYPE = ("float32", "float64")
 Where: TypeAlias = Callable[[Any, Array, Array], Array]
 # From a function to one that computes what Keras does.
 Instead: TypeAlias = Callable[[Any], Any]
+# What Keras gives where a product or quotient on its way has left the range; see ``gives``.
+NOT_FINITE = (math.nan, math.inf, -math.inf)
 # A function with inputs, and the upstream gradient or the targets.
 Example: TypeAlias = tuple[Catalogued, Sequence[Any], Sequence[Any]]
 
@@ -38,6 +41,7 @@ class KnownDisagreement:
         instead: from the function to what Keras computes, where that can be said: then nothing
             else is explained. Itself where the row does not concern its arguments.
         computes_in: the dtype in which Keras computes that, "" for the inputs'.
+        gives: the only numbers that Keras may return there, where that is all that can be said.
     """
 
     finding: int
@@ -50,6 +54,7 @@ class KnownDisagreement:
     dtypes: tuple[str, ...] = EVERY_DTYPE
     instead: Instead | None = None
     computes_in: str = ""
+    gives: tuple[float, ...] = ()
 
 
 def is_rounded(number: float) -> bool:

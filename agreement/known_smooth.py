@@ -11,6 +11,8 @@ from agreement.bounded import BoundedArray
 from agreement.known_pieces import RANGES
 from agreement.known_row import (
     EVERY_MODE,
+    NOT_FINITE,
+    Instead,
     KnownDisagreement,
     Where,
     everywhere,
@@ -19,6 +21,7 @@ from agreement.known_row import (
 )
 from agreement.precision import CENTRE_ROUNDOFF
 from manual_backprop.activations import Celu, Elu, Gelu, Glu, Mish, Selu, Sparsemax
+from manual_backprop.activations.exponential import SELU_SCALE, SELU_SCALE_ALPHA
 from manual_backprop.typing import Array
 
 # Half the distance of 1 from the next number: an exponential that is closer to 1 may be 1.
@@ -35,9 +38,35 @@ def beside_0(subject: Any, inputs: Array, other: Array) -> Array:
     return np.abs(inputs) < np.finfo(inputs.dtype).smallest_normal
 
 
-def just_below_0(ulp: float) -> Where:
-    """Where eˣ rounds to 1 although x is negative."""
-    return lambda subject, inputs, other: (inputs < 0) & (inputs > -ulp)
+def _smallest_counted(x: BoundedArray) -> float:
+    """Below which a number counts as 0; half types are computed in float32."""
+    return min(x.precision.smallest_normal, float(np.finfo(np.float32).smallest_normal))
+
+
+def _scaled_at_0(factor: float) -> Instead:
+    """The gradient, times a factor where the input counts as 0."""
+
+    def backward(own: Any, original: Any, g: Any, x: Any, output: Any) -> Any:
+        grad = original(own, g, x, output)
+        return np.where(np.abs(x) < _smallest_counted(x), factor * grad, grad)
+
+    return with_methods(backward=backward)
+
+
+def just_below_0(ulp: float, least: float) -> Where:
+    """Where eˣ rounds to 1 although x is negative, −``least`` or beyond."""
+    return lambda subject, inputs, other: (inputs < 0) & (inputs <= -least) & (inputs > -ulp)
+
+
+def _with_the_upper_slope(ulp: float, least: float) -> Instead:
+    """Selu with λ for λα there."""
+
+    def backward(own: Any, original: Any, g: Any, x: Any, output: Any) -> Any:
+        grad = original(own, g, x, output)
+        near = (x < 0) & (x <= -least) & (x > -ulp)
+        return np.where(near, grad * (SELU_SCALE / SELU_SCALE_ALPHA), grad)
+
+    return with_methods(backward=backward)
 
 
 def square_overflows(largest: float) -> Where:
@@ -76,6 +105,58 @@ def support_is_larger(subject: Any, inputs: Array, other: Array) -> Array:
     return np.broadcast_to(several | (4 * eps * size > 1), inputs.shape)
 
 
+def _summing_cumulative_sums(subject: Any) -> Any:
+    """Sparsemax with Keras' threshold, which is that of the sum of its support's cumulative sums.
+
+    Both methods are the subject's own, plus by how much Keras' formulas differ from the right ones,
+    which are written out here: so an error of the subject's own stays one.
+    """
+    axis = subject.axis
+
+    def sums(x: Any) -> tuple[Any, Any, Any, Any]:
+        """Keras' threshold, its support in falling order, its size and each place's rank."""
+        numbers = np.where(np.abs(x.value) < _smallest_counted(x), 0, x.value)
+        order = np.argsort(-numbers, axis=axis, kind="stable")
+        falling = np.take_along_axis(x, order, axis)
+        shape = [-1 if n == axis % x.ndim else 1 for n in range(x.ndim)]
+        counts = np.arange(1.0, x.shape[axis] + 1).reshape(shape)
+        cumulative = np.cumsum(falling, axis=axis)
+        support = falling - (cumulative - 1) / counts > 0
+        size = (np.ones_like(x) * support).sum(axis=axis, keepdims=True)
+        total = (cumulative * support).sum(axis=axis, keepdims=True)
+        return (total - 1) / size, support, size, np.argsort(order, axis=axis, kind="stable")
+
+    def keras(x: Any) -> Any:
+        return np.maximum(x - sums(x)[0], 0)
+
+    def right(x: Any) -> Any:
+        """As ``Sparsemax`` has it, in terms of the largest of all candidates."""
+        shifted = np.maximum(x - x.max(axis=axis, keepdims=True), -2)
+        falling = np.flip(np.sort(shifted, axis=axis), axis=axis)
+        shape = [-1 if n == axis % x.ndim else 1 for n in range(x.ndim)]
+        counts = np.arange(1.0, x.shape[axis] + 1).reshape(shape)
+        candidates = (np.cumsum(falling, axis=axis) - 1) / counts
+        return np.maximum(shifted - candidates.max(axis=axis, keepdims=True), 0)
+
+    def forward(own: Any, original: Any, x: Any) -> Any:
+        return original(own, x) + (keras(x) - right(x))
+
+    def backward(own: Any, original: Any, g: Any, x: Any, output: Any) -> Any:
+        y = right(x)
+        inside = y > 0
+        count = (np.ones_like(x) * inside).sum(axis=axis, keepdims=True)
+        slope = (g - (g * inside).sum(axis=axis, keepdims=True) / count) * inside
+        _, support, size, ranks = sums(x)
+        taken = g * (keras(x) > 0)
+        share = np.ones_like(x) * support * (taken.sum(axis=axis, keepdims=True) / size)
+        # A place's number is in the cumulative sum of its own rank, and in all that follow.
+        from_the_end = np.flip(np.cumsum(np.flip(share, axis=axis), axis=axis), axis=axis)
+        wrong = taken - np.take_along_axis(from_the_end, ranks, axis)
+        return original(own, g, x, y) + (wrong - slope)
+
+    return with_methods(forward=forward, backward=backward)(subject)
+
+
 # √½ as Keras takes it, by √½: Φ(x) is computed at x times that.
 STRETCH = float(np.float32(math.sqrt(0.5))) / math.sqrt(0.5)
 
@@ -104,18 +185,22 @@ SMOOTH_ACTIVATIONS: tuple[KnownDisagreement, ...] = (
         "the gradient at 0 is 2, once for each of the two pieces that meet there, not 1",
         beside_0,
         (Celu(), [[0.0, -0.0]], [[1.0, 0.5]]),
+        instead=_scaled_at_0(2.0),
     ),
     *(
         KnownDisagreement(
             21,
             "selu",
             "below 0, where eˣ rounds to 1, the gradient is that of the piece above 0",
-            just_below_0(ulp),
+            just_below_0(ulp, least),
             (Selu(), [[-ulp / 4, -ulp / 8]], [[1.0, 0.5]]),
             modes=("keras", "keras-graph"),
             dtypes=(dtype,),
+            instead=_with_the_upper_slope(ulp, least),
         )
         for dtype, ulp in HALF_AN_ULP.items()
+        # Half types have the row of float32 as well, so theirs ends where that one begins.
+        for least in (HALF_AN_ULP["float32"] if ulp > HALF_AN_ULP["float32"] else 0.0,)
     ),
     KnownDisagreement(
         22,
@@ -124,6 +209,7 @@ SMOOTH_ACTIVATIONS: tuple[KnownDisagreement, ...] = (
         beside_0,
         (Selu(), [[0.0, -0.0]], [[1.0, 0.5]]),
         modes=("keras-xla",),
+        instead=_scaled_at_0(SELU_SCALE_ALPHA / SELU_SCALE),
     ),
     KnownDisagreement(
         23,
@@ -143,6 +229,7 @@ SMOOTH_ACTIVATIONS: tuple[KnownDisagreement, ...] = (
             square_overflows(largest),
             (Gelu(approximate=True), [[large, -large]], [[1.0, 0.5]]),
             dtypes=(dtype,),
+            gives=NOT_FINITE,
         )
         for dtype, largest, large in RANGES
     ),
@@ -155,6 +242,7 @@ SMOOTH_ACTIVATIONS: tuple[KnownDisagreement, ...] = (
             (subject, inputs, [[upstream]]),
             modes=modes,
             dtypes=(dtype,),
+            gives=NOT_FINITE,
         )
         for dtype, largest, _ in RANGES
         for subject, inputs, upstream, modes in (
@@ -172,5 +260,6 @@ SMOOTH_ACTIVATIONS: tuple[KnownDisagreement, ...] = (
         support_is_larger,
         (Sparsemax(), [[1.0, 1.0], [0.5, 0.1]], [[1.0, -0.5], [0.3, 2.0]]),
         tensors=("output", "grad_inputs"),
+        instead=_summing_cumulative_sums,
     ),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import keras
 import numpy as np
@@ -19,6 +20,9 @@ from agreement.coverage import (
     summary,
     verify_function,
 )
+from agreement.function_check import check_function
+from agreement.report import Report
+from agreement.verdicts import MANUAL, Verdict
 from manual_backprop.activations import Softsign
 from reference.members import Member, members
 
@@ -112,3 +116,24 @@ def test_a_wrong_derivation_is_not_called_verified(monkeypatch: pytest.MonkeyPat
     assert not wrong.is_settled
     assert "1 disagrees" in summary([row, wrong])
     assert coverage_table([row, wrong]).row_count == 2
+
+
+def test_what_is_only_known_to_be_wrong_is_not_called_verified(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Where a reference never agrees there is no evidence, and the row says of what."""
+
+    def all_known(*args: Any, **options: Any) -> Report:
+        report = check_function(*args, **options)
+        for v in report.verdicts:
+            if v.witness != MANUAL and v.tensor == "grad_inputs":
+                v.verdict, v.note = Verdict.KNOWN, "finding 26: …"
+        return report
+
+    monkeypatch.setattr("agreement.coverage.check_function", all_known)
+    row = Row("activations", "softsign")
+    verify_function(Softsign, row, ["keras"], 1)
+    assert row.status == "not verified"
+    assert row.note == "no evidence for grad_inputs"
+    assert not row.is_settled
+    assert "evident" not in row.to_dict()
