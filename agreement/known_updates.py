@@ -1,7 +1,9 @@
 """Expected disagreements of optimizers: where Keras' step is not the documented one.
 
 Each row repeats, in a line or two, what Keras computes instead. What disagrees with the manual
-code, and does not with that, is called KNOWN; so a row hides nothing but what it says.
+code, and agrees with that, is called KNOWN; so a row hides nothing but what it says. Its methods
+call the user's own wherever Keras is right: what a wrong one of them does stays wrong. And they
+say all that they can: where they have no bound, nothing is compared, and no fault is seen.
 """
 
 from __future__ import annotations
@@ -10,11 +12,13 @@ import copy
 import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from functools import reduce
 from typing import Any
 
 import numpy as np
 
+from agreement.bounded import BoundedArray
 from manual_backprop.optimizers import (
     SGD,
     Adafactor,
@@ -30,6 +34,7 @@ from manual_backprop.optimizers import (
     Step,
 )
 from manual_backprop.optimizers.base import Slots, zeros
+from manual_backprop.optimizers.norms import norm
 from manual_backprop.optimizers.schedules import Schedule
 from manual_backprop.typing import Array
 
@@ -56,6 +61,15 @@ class KnownUpdate:
     scale: tuple[float, float] = (1.0, 1.0)
     dtypes: tuple[str, ...] = ("float32", "float64")
     in_compiled_model: bool = False
+
+
+class Fate(Enum):
+    """What a sum of squares comes to where each is computed as it stands."""
+
+    RIGHT = "right"
+    ZERO = "zero"
+    INFINITE = "infinite"
+    OPEN = "open"  # rounding, or flushing to zero, decides
 
 
 def _own(optimizer: Any) -> Any:
@@ -108,18 +122,79 @@ def _average_of_every_gradient(
         self.average(weight, slots, done)
 
 
-def _plain_norm(*arrays: Array) -> Array:
-    """1, without bound where the squares whose root is taken may overflow, or all underflow."""
+def _in_sum_of_squares(arrays: Sequence[BoundedArray]) -> Fate:
+    """What becomes of Σ x², in the arrays' precision; by its root, which is always in range."""
+    precision = arrays[0].precision
+    least, most = _least_norm(arrays), _most_norm(arrays)
+    terms = sum(x.size for x in arrays)
+    growth = 1 + precision.gamma(terms + 2)
+    if not most * growth <= np.sqrt(precision.largest):
+        # The headroom that ``largest`` keeps is far more than a format has beyond it.
+        return Fate.INFINITE if least > 2 * growth * np.sqrt(precision.largest) else Fate.OPEN
+    if most == 0 or least >= np.sqrt(terms * precision.smallest_normal / precision.roundoff):
+        return Fate.RIGHT
+    # Each square is less than half the smallest number, and rounds to 0 by itself.
+    if most < np.sqrt(precision.smallest_normal * precision.roundoff) / 2:
+        return Fate.ZERO
+    return Fate.OPEN
+
+
+def _least_norm(arrays: Sequence[BoundedArray]) -> float:
+    return _norm([np.maximum(np.abs(x.value) - x.error, 0.0) for x in arrays])
+
+
+def _most_norm(arrays: Sequence[BoundedArray]) -> float:
+    return _norm([np.abs(x.value) + x.error for x in arrays])
+
+
+def _norm(arrays: Sequence[Array]) -> float:
+    """Of float64 numbers; NaN where one has no bound."""
+    with np.errstate(all="ignore"):
+        return float(norm(np.concatenate([x.ravel() for x in arrays])))
+
+
+def _unbounded_one(*arrays: Array) -> Array:
+    """1, without bound where the sum of squares may be infinite or 0."""
     root = np.sqrt(reduce(np.add, [np.sum(np.square(x)) for x in arrays]))
     return root / root
 
 
-def _plain_length(self: Any, x: Array) -> Array:
-    return _own(self).length(self, x) * _plain_norm(x)
+def _plain_length(self: Lamb, x: Array) -> Array:
+    length, fate = _own(self).length(self, x), _in_sum_of_squares([x])
+    if fate is Fate.RIGHT:
+        return length
+    return length * 0 if fate is Fate.ZERO else length * _unbounded_one(x)
+
+
+def _plain_normalised(self: Muon, x: Array) -> Array:
+    """Beside 10⁻⁷ the norm of what underflows is nothing in either way, so x is as it should be."""
+    normalised, fate = _own(self).normalised(self, x), _in_sum_of_squares([x])
+    if fate is Fate.INFINITE:
+        return normalised * 0
+    return normalised * _unbounded_one(x) if _may_be_infinite([x]) else normalised
 
 
 def _plain_shrinking(self: Descent, gradients: Sequence[Array], limit: float) -> Array:
-    return _own(self).shrinking(self, gradients, limit) * _plain_norm(*gradients)
+    """Below the limit nothing is clipped in either way, whatever underflows.
+
+    c g / ‖g‖ is 0 for each weight alone; with all of them, and where c g overflows too, NaN.
+    """
+    factor, fate = _own(self).shrinking(self, gradients, limit), _in_sum_of_squares(gradients)
+    if fate is Fate.RIGHT or _most_norm(gradients) <= limit * (1 - 2.0**-10):
+        return factor
+    fits = max(limit, 1) * _most_norm(gradients) <= gradients[0].precision.largest
+    if fate is Fate.INFINITE and fits and self.clipnorm is not None:
+        return factor * 0
+    return factor * _unbounded_one(*gradients)
+
+
+def _may_be_infinite(arrays: Sequence[BoundedArray]) -> bool:
+    """Whether Σ x² may overflow; NaN may."""
+    return not _most_norm(arrays) <= np.sqrt(arrays[0].precision.largest) / 2
+
+
+def _plain_divisor(self: Ftrl, quadratic: Array) -> Array:
+    return np.where(quadratic > 0, _own(self).divisor(self, quadratic), quadratic)
 
 
 def _with(optimizer: Any, **attributes: Any) -> Any:
@@ -169,7 +244,7 @@ KNOWN_UPDATES: tuple[KnownUpdate, ...] = (
         "0 / 0 where nothing has been accumulated: the weight is 0 there",
         Ftrl,
         lambda optimizer, dtype: optimizer.initial_accumulator_value == 0,
-        {"divisor": lambda self, quadratic: quadratic},
+        {"divisor": _plain_divisor},
         lambda: Ftrl(0.1, initial_accumulator_value=0.0),
         scale=(1.0, 0.0),
     ),
@@ -207,7 +282,7 @@ KNOWN_UPDATES: tuple[KnownUpdate, ...] = (
         "the squares of large gradients overflow: the update is 0",
         Muon,
         lambda optimizer, dtype: True,
-        {"length": _plain_length},
+        {"normalised": _plain_normalised},
         Muon,
         scale=(1.0, 1e30),
         dtypes=("float32",),

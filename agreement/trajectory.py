@@ -147,12 +147,20 @@ def mark_known(
     explained: Sequence[TensorVerdict],
     note: str,
 ) -> None:
-    """Call KNOWN what disagrees, and does not where Keras' known differences are expected."""
-    agreeing = {(v.witness, v.name) for v in explained if v.verdict is not Verdict.DISAGREE}
+    """Call KNOWN what disagrees, and agrees where Keras' known differences are expected.
+
+    Where those leave no bound, what Keras cannot compute at all is known as well; any other
+    number of Keras is not compared, for agreement with anything is none.
+    """
+    found = {(v.witness, v.name): v.verdict for v in explained}
     for v in verdicts:
-        if v.verdict is Verdict.DISAGREE and (v.witness, v.name) in agreeing:
-            v.verdict = Verdict.KNOWN
-            v.note = note
+        outcome = found.get((v.witness, v.name), Verdict.DISAGREE)
+        if v.verdict is not Verdict.DISAGREE or outcome is Verdict.DISAGREE:
+            continue
+        lost = outcome is Verdict.OVERFLOW and not np.isfinite(v.actual)
+        agrees = outcome in (Verdict.AGREE, Verdict.KINK)
+        v.verdict = Verdict.KNOWN if agrees or lost else outcome
+        v.note = note
 
 
 def _judge_locally(trajectory: Trajectory) -> list[TensorVerdict]:

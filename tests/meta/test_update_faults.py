@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from typing import Any
 
+import numpy as np
 import pytest
 
 from agreement.faults.updates import UPDATE_FAULTS
+from agreement.trajectory import check_trajectory
 from agreement.verdicts import Verdict
-from manual_backprop.optimizers import OPTIMIZERS
+from manual_backprop.optimizers import OPTIMIZERS, SGD, Ftrl, Lamb, Muon, Optimizer
+from manual_backprop.typing import Array
 
 EVERY = pytest.mark.parametrize("name", UPDATE_FAULTS)
 
@@ -51,6 +55,64 @@ def test_a_known_disagreement_hides_no_fault() -> None:
     assert verdicts[Verdict.DISAGREE]
     assert honest[Verdict.KNOWN]
     assert not honest[Verdict.DISAGREE]
+
+
+def one_too_many(kind: type[Any], **arguments: Any) -> Any:
+    """An optimizer whose update adds 1 to every weight."""
+
+    def update(self: Any, gradient: Array, weight: Array, *rest: Any) -> None:
+        kind.update(self, gradient, weight, *rest)
+        weight += 1.0
+
+    return type(f"Wrong{kind.__name__}", (kind,), {"update": update})(0.1, **arguments)
+
+
+class HalfTheFtrl(Ftrl):
+    """Divides by twice as much."""
+
+    def divisor(self, quadratic: Array) -> Array:
+        return 2 * super().divisor(quadratic)
+
+
+# Where Keras' sums of squares are right, and where it is certain what becomes of them.
+UNEXPLAINED = [
+    *[
+        (optimizer, scale)
+        for optimizer in (
+            one_too_many(Lamb),
+            one_too_many(Muon),
+            one_too_many(SGD, clipnorm=1.0),
+            one_too_many(SGD, global_clipnorm=1.0),
+        )
+        for scale in (0.0, 1.0)
+    ],
+    (one_too_many(Lamb), 1e-33),
+    (one_too_many(Muon), 1e30),
+    (one_too_many(SGD, clipnorm=1.0), 1e30),
+    (HalfTheFtrl(0.1, initial_accumulator_value=0.0), 1.0),
+]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("optimizer", "scale"), UNEXPLAINED)
+def test_what_keras_gets_wrong_elsewhere_explains_nothing(
+    optimizer: Optimizer, scale: float, dtype: str
+) -> None:
+    """A row speaks of the numbers at hand: a fault that it does not describe is none of it."""
+    weights = {"w": np.ones((3, 2), dtype)}
+    gradients = [[np.full((3, 2), scale, dtype)] for _ in range(2)]
+    report = check_trajectory(optimizer, weights, gradients)
+    found = [v for v in report.verdicts if v.witness == "keras" and v.tensor == "w"]
+    assert {v.verdict for v in found} == {Verdict.DISAGREE}
+
+
+def test_a_number_that_is_not_bound_explains_nothing() -> None:
+    """The squares are subnormal, and it is open whether Keras keeps them: that is not KNOWN."""
+    weights = {"w": np.ones(3, np.float32)}
+    gradients = [[np.full(3, 1e-28, np.float32)]] * 2
+    report = check_trajectory(one_too_many(Lamb), weights, gradients, end_to_end=False)
+    found = {v.verdict for v in report.verdicts if v.witness == "keras" and v.tensor == "w"}
+    assert Verdict.KNOWN not in found
 
 
 def test_names_and_sentences_are_in_order() -> None:
