@@ -93,6 +93,11 @@ def run_campaign(
         CheckpointError: if the directory belongs to another campaign, or is in use.
         ValueError, TypeError, OSError, ImportError: for arguments that cannot be used.
     """
+    if settings.catalogue and not any(name in MODES for name in settings.against):
+        raise ValueError(
+            f"against: got {', '.join(settings.against)}, but single functions are judged against "
+            f"Keras; expected one of {', '.join(MODES)} as well."
+        )
     as_count("cases", cases)
     as_count("jobs", jobs)
     as_count("chunk", chunk)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from agreement import check_function, check_policy, check_training_step, check_trajectory
+from agreement.campaign import run_campaign
 from agreement.coverage import coverage
 from agreement.explain import explain
 from agreement.random_check import Settings
@@ -76,7 +77,11 @@ FUNCTION_CALLS = {
     ),
     "explain": (lambda x: explain("celu", against=["torch"]), ValueError, "against: "),
     "coverage": (lambda x: coverage(against=["dual"]), ValueError, "whole models"),
-    "campaign": (lambda x: Settings(0, "float32", ("dual",), True), ValueError, "against: "),
+    "campaign": (
+        lambda x: run_campaign(Settings(0, "float32", ("dual",), True), 2, "nowhere"),
+        ValueError,
+        "against: got dual",
+    ),
 }
 
 

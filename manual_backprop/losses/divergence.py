@@ -69,5 +69,6 @@ class Poisson(Loss):
 
     def pull_back(self, grad_values: Array, predictions: Array, targets: Array) -> Array:
         outputs = predictions.shape[-1]
-        grad = 1 - targets / (predictions + EPSILON)  # (1)
+        # As a product, because a library's log has 1/x for its derivative, which may underflow.
+        grad = 1 - targets * (1 / (predictions + EPSILON))  # (1)
         return grad * (grad_values[..., None] / outputs)  # (1)
