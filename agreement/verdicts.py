@@ -184,13 +184,18 @@ def figures_of(
     starts = np.cumsum(sizes, dtype=np.intp) - np.array(sizes, dtype=np.intp)
     with np.errstate(all="ignore"):
         difference = np.abs(actual - value)
-        difference[silent] = 0.0
-        width = np.where(silent, np.inf, error)
+        width = error
+        if silent.any():
+            difference[silent] = 0.0
+            width = np.where(silent, np.inf, error)
         infinite = np.isinf(error)
-        outside = ~(difference <= error) & ~infinite  # (1)
+        outside = ~(difference <= error)  # (1)
         ratio = np.where(difference == 0, 0.0, difference / error)
-        ratio[outside & np.isnan(difference)] = np.inf
-        ratio[infinite] = 0.0
+        if infinite.any():
+            outside &= ~infinite
+            ratio[infinite] = 0.0
+        if outside.any():
+            ratio[outside & np.isnan(difference)] = np.inf
         reached = np.where(np.isfinite(actual), np.abs(actual), 0.0)
         scales = np.maximum.reduceat(np.fmax(np.abs(value), reached), starts, axis=-1)
         zeros = scales == 0
@@ -246,7 +251,9 @@ def _judge(tasks: Sequence[tuple[Comparison, Batch]]) -> list[TensorVerdict]:
     value = np.concatenate([c.expected.value.ravel() for c, _ in tasks])
     error = np.concatenate([c.expected.error.ravel() for c, _ in tasks])
     actual = np.concatenate([np.ravel(c.actual) for c, _ in tasks], dtype=np.float64)
-    silent = np.isnan(actual) & np.repeat([batch.abstains for _, batch in tasks], sizes)
+    silent = np.repeat([batch.abstains for _, batch in tasks], sizes)
+    if silent.any():
+        silent &= np.isnan(actual)
     found = figures_of(value, error, actual, silent, sizes)
     verdicts = []
     start = 0
