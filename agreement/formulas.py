@@ -42,7 +42,7 @@ class Formula(NamedTuple):
         value: the extra error of f(x). slope: that of f′(x).
         flushed: of f′(x) g, for an upstream gradient g, from products on the way that are
             flushed to zero; in smallest normal numbers. Of an activation's no more than 2 |g|
-            can be lost.
+            can be lost, or 2 |f′(x) g| where it is steeper than 1.
     """
 
     why: str
@@ -115,6 +115,11 @@ def _sparsemax_value(x: Array, arguments: Mapping[str, Any]) -> Array:
     return np.where(x - threshold > -1e-6 * size, 3 * size, 0.0)  # below it 0 in any formula
 
 
+def _celu_flushed(x: Array, arguments: Mapping[str, Any]) -> Array:
+    alpha = arguments["alpha"]
+    return 2 / abs(alpha) * np.maximum(np.exp(np.minimum(x, 0) / alpha), 1)
+
+
 def _circle_flushed(x: Array, arguments: Mapping[str, Any]) -> Array:
     """Two products for each pair, times the slope at the largest distance, times a prediction."""
     distance = 1 + (x * x).sum(axis=-1).max()
@@ -126,9 +131,10 @@ FORMULAS: dict[str, Formula] = {
     "celu": Formula(
         why="""The tape multiplies by α, then by e^(x/α), then divides by α: three roundings more
         than e^(x/α), the last of which may be a product with 1/α, 3 u. Where either product is
-        flushed, 1/α times that is lost.""",
+        flushed, 1/α times that is lost; of the first one, times e^(x/α) as well, which is above 1
+        where α is negative.""",
         slope=_below_0(lambda x, arguments: 6 * np.exp(x / arguments["alpha"])),
-        flushed=lambda x, arguments: np.full_like(x, 2 / abs(arguments["alpha"])),
+        flushed=_celu_flushed,
     ),
     "elu": Formula(
         why="""Eager mode computes α (eˣ − 1) from a rounded eˣ, 8 u eˣ, and rounds the difference,
@@ -238,7 +244,8 @@ class OtherFormula(Activation):
         )
         with np.errstate(invalid="ignore"):
             upstream = np.abs(grad_output.value) + grad_output.error
-            extra = slope * upstream + np.minimum(flushed, 2 * upstream)
+            whole = np.maximum(upstream, np.abs(grad.value) + grad.error)
+            extra = slope * upstream + np.minimum(flushed, 2 * whole)
         return widened(grad, extra)
 
 
