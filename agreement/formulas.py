@@ -20,7 +20,7 @@ from agreement.alike import has_none
 from agreement.bounded import BoundedArray
 from manual_backprop import special
 from manual_backprop.activations import Activation, Sparsemax
-from manual_backprop.losses import Loss
+from manual_backprop.losses import EPSILON, Loss
 from manual_backprop.typing import Array
 
 Subject = TypeVar("Subject", bound=Activation | Loss)
@@ -120,6 +120,20 @@ def _celu_flushed(x: Array, arguments: Mapping[str, Any]) -> Array:
     return 2 / abs(alpha) * np.maximum(np.exp(np.minimum(x, 0) / alpha), 1)
 
 
+# Below this γ no (1 − π)^γ of the smallest 1 − π above 0, a rounding, is flushed.
+GAMMA_FLUSHED = 5.0
+
+
+def _focal_flushed(x: Array, arguments: Mapping[str, Any]) -> Array:
+    gamma = arguments["gamma"]
+    if gamma <= GAMMA_FLUSHED:
+        return np.zeros_like(x)
+    if arguments["from_logits"]:
+        return np.full_like(x, 17 * gamma + 4)
+    clipped = np.clip(x, EPSILON, 1 - EPSILON)
+    return 17 * gamma + 2 / (clipped * (1 - clipped))
+
+
 def _circle_flushed(x: Array, arguments: Mapping[str, Any]) -> Array:
     """Two products for each pair, times the slope at the largest distance, times a prediction."""
     distance = 1 + (x * x).sum(axis=-1).max()
@@ -151,6 +165,11 @@ FORMULAS: dict[str, Formula] = {
         value=_gelu_value,
         slope=_gelu_slope,
         flushed=_gelu_flushed,
+    ),
+    "binary_focal_crossentropy": Formula(
+        why="""The tape flushes (1 − π)^(γ−1) before it multiplies by γ and by b ≤ −log ε < 17, and
+        (1 − π)^γ before ∂b/∂p, at most 1/(p (1 − p)); of logits p (1 − p) times that.""",
+        flushed=_focal_flushed,
     ),
     "circle": Formula(
         why="""The tape multiplies a pair's share by the upstream gradient and the sigmoid before
