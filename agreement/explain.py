@@ -45,7 +45,8 @@ class FunctionFacts:
     """What ``agreement explain`` prints.
 
     Attributes:
-        name, family: which function. derivation: the hand derivation, as it stands in the code.
+        name, family: which function; the family is "exception" where Keras alone has it.
+        derivation: the hand derivation, as it stands in the code.
         arguments: their defaults. domain, kinks: in words.
         conventions: the derivative at each kink as (kink, {who: value}).
         allowances: (primitive, float32, float64) for each that the function is made of, the
@@ -55,6 +56,7 @@ class FunctionFacts:
         conditioning: by how much of its largest element the gradient changes when every input
             moves by one rounding in float32, if the floor is unusual; else None.
         expected_disagreements: where the installed Keras is known to be wrong, in words.
+        exception: why Keras has the member and the catalogue has not, or "".
     """
 
     name: str
@@ -69,6 +71,7 @@ class FunctionFacts:
     floors: dict[str, tuple[float, float]] = field(default_factory=dict)
     conditioning: float | None = None
     expected_disagreements: list[str] = field(default_factory=list)
+    exception: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """All attributes, ready for JSON."""
@@ -76,6 +79,8 @@ class FunctionFacts:
 
     def __str__(self) -> str:
         """For people."""
+        if self.exception:
+            return f"{self.name}: Keras has it, the catalogue has not; {self.exception}"
         given = ", ".join(f"{name}={value}" for name, value in self.arguments.items())
         lines = [f"{self.name}({given}), {self.family}", "", self.derivation, ""]
         lines += [f"domain: {self.domain}", f"kinks: {self.kinks}"]
@@ -119,6 +124,12 @@ def explain(
         for kind in members.values():
             if name in (kind.name, *kind.aliases, kind.__name__):
                 return _explain(family, kind, against)
+    # Imported here: it verifies all of the catalogue, of which a function needs nothing else.
+    from agreement.coverage import EXCEPTIONS
+
+    for member, reason in EXCEPTIONS.items():
+        if name.lower().replace("_", "") == member.lower():
+            return FunctionFacts(member, "exception", "", {}, "", "", exception=reason)
     raise unknown_name("name", name, [n for members in families.values() for n in members])
 
 

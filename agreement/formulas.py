@@ -20,7 +20,7 @@ from agreement.alike import has_none
 from agreement.bounded import BoundedArray
 from manual_backprop import special
 from manual_backprop.activations import Activation, Sparsemax
-from manual_backprop.losses import Loss
+from manual_backprop.losses import EPSILON, Loss
 from manual_backprop.typing import Array
 
 Subject = TypeVar("Subject", bound=Activation | Loss)
@@ -42,7 +42,7 @@ class Formula(NamedTuple):
         value: the extra error of f(x). slope: that of f′(x).
         flushed: of f′(x) g, for an upstream gradient g, from products on the way that are
             flushed to zero; in smallest normal numbers. Of an activation's no more than 2 |g|
-            can be lost.
+            can be lost, or 2 |f′(x) g| where it is steeper than 1.
     """
 
     why: str
@@ -115,6 +115,25 @@ def _sparsemax_value(x: Array, arguments: Mapping[str, Any]) -> Array:
     return np.where(x - threshold > -1e-6 * size, 3 * size, 0.0)  # below it 0 in any formula
 
 
+def _celu_flushed(x: Array, arguments: Mapping[str, Any]) -> Array:
+    alpha = arguments["alpha"]
+    return 2 / abs(alpha) * np.maximum(np.exp(np.minimum(x, 0) / alpha), 1)
+
+
+# Below this γ no (1 − π)^γ of the smallest 1 − π above 0, a rounding, is flushed.
+GAMMA_FLUSHED = 5.0
+
+
+def _focal_flushed(x: Array, arguments: Mapping[str, Any]) -> Array:
+    gamma = arguments["gamma"]
+    if gamma <= GAMMA_FLUSHED:
+        return np.zeros_like(x)
+    if arguments["from_logits"]:
+        return np.full_like(x, 17 * gamma + 4)
+    clipped = np.clip(x, EPSILON, 1 - EPSILON)
+    return 17 * gamma + 2 / (clipped * (1 - clipped))
+
+
 def _circle_flushed(x: Array, arguments: Mapping[str, Any]) -> Array:
     """Two products for each pair, times the slope at the largest distance, times a prediction."""
     distance = 1 + (x * x).sum(axis=-1).max()
@@ -126,9 +145,10 @@ FORMULAS: dict[str, Formula] = {
     "celu": Formula(
         why="""The tape multiplies by α, then by e^(x/α), then divides by α: three roundings more
         than e^(x/α), the last of which may be a product with 1/α, 3 u. Where either product is
-        flushed, 1/α times that is lost.""",
+        flushed, 1/α times that is lost; of the first one, times e^(x/α) as well, which is above 1
+        where α is negative.""",
         slope=_below_0(lambda x, arguments: 6 * np.exp(x / arguments["alpha"])),
-        flushed=lambda x, arguments: np.full_like(x, 2 / abs(arguments["alpha"])),
+        flushed=_celu_flushed,
     ),
     "elu": Formula(
         why="""Eager mode computes α (eˣ − 1) from a rounded eˣ, 8 u eˣ, and rounds the difference,
@@ -145,6 +165,11 @@ FORMULAS: dict[str, Formula] = {
         value=_gelu_value,
         slope=_gelu_slope,
         flushed=_gelu_flushed,
+    ),
+    "binary_focal_crossentropy": Formula(
+        why="""The tape flushes (1 − π)^(γ−1) before it multiplies by γ and by b ≤ −log ε < 17, and
+        (1 − π)^γ before ∂b/∂p, at most 1/(p (1 − p)); of logits p (1 − p) times that.""",
+        flushed=_focal_flushed,
     ),
     "circle": Formula(
         why="""The tape multiplies a pair's share by the upstream gradient and the sigmoid before
@@ -238,7 +263,8 @@ class OtherFormula(Activation):
         )
         with np.errstate(invalid="ignore"):
             upstream = np.abs(grad_output.value) + grad_output.error
-            extra = slope * upstream + np.minimum(flushed, 2 * upstream)
+            whole = np.maximum(upstream, np.abs(grad.value) + grad.error)
+            extra = slope * upstream + np.minimum(flushed, 2 * whole)
         return widened(grad, extra)
 
 

@@ -101,7 +101,8 @@ def build_function_case(
     if kind is Kind.HOSTILE and not from_logits and targets.shape == predictions.shape:
         predictions = _near(targets, predictions, subject, generator)
     values = subject.ones(predictions).shape
-    if generator.random() < 0.3 and len(values) == 1:
+    if generator.random() < 0.3 and len(values) <= 1:
+        values = values or predictions.shape[:1]  # one value for the batch has samples' weights
         subject = subject.weighted(generator.choice([0.0, 0.5, 1.0, 2.0, 1 / 3], values))
     return FunctionCase(subject, predictions, targets, behind, kind)
 

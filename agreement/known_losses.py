@@ -13,6 +13,7 @@ import numpy as np
 from agreement.known_row import (
     NOT_FINITE,
     KnownDisagreement,
+    Where,
     everywhere,
     with_attributes,
     with_methods,
@@ -22,6 +23,7 @@ from manual_backprop.losses import (
     EPSILON,
     Circle,
     CosineSimilarity,
+    Dice,
     Huber,
     LogCosh,
     MeanSquaredLogarithmicError,
@@ -78,6 +80,25 @@ def twice_the_error_overflows(subject: Any, inputs: Array, other: Array) -> Arra
 def weights_differ(subject: Any, inputs: Array, other: Array) -> Array:
     """Everywhere, if α and β differ."""
     return np.full(inputs.shape, subject.alpha != subject.beta)
+
+
+def one_weight_for_the_batch(*reductions: str) -> Where:
+    """Everywhere, if the loss has one value and one weight, and is reduced in one of some ways."""
+
+    def where(subject: Any, inputs: Array, other: Array) -> Array:
+        weight = subject.sample_weight
+        lone = np.shape(subject.ones(inputs)) == () and weight is not None and weight.size == 1
+        return np.full(inputs.shape, lone and subject.reduction in reductions)
+
+    return where
+
+
+def _undivided(own: Any, weights_of: Any, ones: Any, targets: Any) -> Any:
+    """One weight of one value: a scalar, by which a mean with sample weights is not divided."""
+    weights, divisor = weights_of(own, ones, targets)
+    if weights is None or np.shape(ones) or weights.size != 1:
+        return weights, divisor
+    return weights.sum(), None if own.reduction == "mean_with_sample_weight" else divisor
 
 
 def is_improbable(subject: Any, inputs: Array, other: Array) -> Array:
@@ -213,6 +234,23 @@ LOSSES: tuple[KnownDisagreement, ...] = (
         (Tversky(alpha=0.25, beta=0.75), [[0.5, 0.25, 0.125]], [[1.0, 0.0, 0.0]]),
         tensors=LOSS_TENSORS,
         instead=lambda loss: with_attributes(loss, alpha=loss.beta, beta=loss.alpha),
+    ),
+    *(
+        KnownDisagreement(
+            47,
+            kind.name,
+            sentence,
+            one_weight_for_the_batch(reduction),
+            (kind(reduction=reduction).weighted([3.0]), [[0.5, 0.5]], [[1.0, 0.0]]),
+            tensors=tensors,
+            modes=("keras", "keras-xla"),
+            instead=with_methods(_weights=_undivided),
+        )
+        for kind in (Dice, Tversky)
+        for reduction, tensors, sentence in (
+            ("mean_with_sample_weight", LOSS_TENSORS, "one weight is not divided by itself"),
+            ("none", ("loss",), "one weight makes a scalar of the values"),
+        )
     ),
     KnownDisagreement(
         45,

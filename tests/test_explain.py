@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from agreement.coverage import EXCEPTIONS
 from agreement.explain import USUAL_FLOOR, _floors, explain
 from manual_backprop.activations import ACTIVATIONS
 from manual_backprop.initializers import INITIALIZERS
@@ -45,6 +46,13 @@ def test_expected_disagreements_of_an_optimizer_are_shown_once() -> None:
     """A finding in two dtypes is one line."""
     facts = explain("ftrl")
     assert sum("finding 83" in text for text in facts.expected_disagreements) == 1
+
+
+@pytest.mark.parametrize("name", ["STFT", "stft", "MultiOptimizer", "multi_optimizer"])
+def test_what_the_catalogue_lacks_is_explained_by_its_reason(name: str) -> None:
+    """As ``agreement coverage`` gives it, and no other name is suggested."""
+    said = str(explain(name))
+    assert any(reason in said for reason in EXCEPTIONS.values())
 
 
 def test_an_unknown_name_is_answered_with_the_nearest() -> None:
