@@ -27,6 +27,7 @@ from agreement.known_updates import (
 from agreement.precision import Precision, precision_of
 from agreement.references import resolve_references
 from agreement.report import Report
+from agreement.trajectory_inputs import checked_inputs, checked_schedule
 from agreement.verdicts import (
     MANUAL,
     Comparison,
@@ -59,7 +60,7 @@ class Trajectory:
 
 
 def check_trajectory(
-    optimizer: Optimizer,
+    optimizer: Optimizer | str | type[Optimizer],
     weights: Mapping[str, Array],
     gradients: Gradients,
     *,
@@ -70,16 +71,18 @@ def check_trajectory(
     """Judge an optimizer's weights and slots after every step; nothing given is changed.
 
     Args:
+        optimizer: an instance, or a name or class in the catalogue.
         weights: by name, in one dtype. gradients: for each step one for each weight.
         against: Keras' modes. start: the state to begin with, if not the initial one.
         end_to_end: whether to judge with propagated bounds as well.
+
+    Raises:
+        TypeError, ValueError: for arguments that do not fit together; see ``checked_inputs``.
     """
     # Imported here: what needs no framework must not load one.
     import reference
 
-    arrays = [np.array(weight) for weight in weights.values()]  # a scalar has no place to update
-    state = copy.deepcopy(start or optimizer.initial_state(arrays, list(weights)))
-    begin = Snapshot(arrays, state)
+    optimizer, begin, gradients = checked_inputs(optimizer, weights, gradients, start)
     snapshots = {MANUAL: run_manual(optimizer, begin, gradients)}
     for name in resolve_references(against, dual=False):
         snapshots[name] = reference.run_optimizer(optimizer, begin, gradients, MODES[name])
@@ -325,10 +328,16 @@ def check_schedule(
     dtype: str,
     against: str | Sequence[str] = ("keras",),
 ) -> Report:
-    """Judge a learning-rate schedule at some iterations."""
+    """Judge a learning-rate schedule at some iterations.
+
+    Raises:
+        TypeError, ValueError: for no schedule, no iterations, or a dtype other than float32 and
+            float64.
+    """
     # Imported here: what needs no framework must not load one.
     import reference
 
+    schedule, dtype = checked_schedule(schedule, iterations, dtype)
     like = np.zeros((), dtype)
     with np.errstate(all="ignore"):
         found = {MANUAL: [np.asarray(schedule(i, like)) for i in iterations]}

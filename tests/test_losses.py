@@ -20,7 +20,9 @@ from manual_backprop import (
     get_gradients_of_loss_wrt_weights,
     losses,
 )
-from manual_backprop.losses import EPSILON, CrossEntropy, Loss
+from manual_backprop.losses import EPSILON, CrossEntropy, Loss, MeanSquaredError
+from manual_backprop.losses.base import REDUCTIONS
+from reference import MODES, functions
 
 LABELS = np.array([2, 0, 1, 2, 1])
 ONE_HOT = np.eye(3)[LABELS]
@@ -228,3 +230,56 @@ def test_a_loss_is_found_by_name_class_and_instance(name: str) -> None:
     assert losses.get(instance) is instance
     assert type(losses.get(name)) is type(losses.get(cls)) is cls
     assert repr(instance) == name
+
+
+# Shapes of values, and of what weights or mask may be for them.
+WEIGHT_SHAPES = [
+    ((4,), [(4,), (4, 1), (1,), ()]),
+    ((4, 3), [(4, 3), (4, 3, 1), (4, 1), ()]),
+    ((4, 1), [(4, 1), (4,), (4, 1, 1), ()]),
+    ((2, 3, 2), [(2, 3, 2), (2, 3, 2, 1), (2, 1, 1)]),
+]
+
+
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+@pytest.mark.parametrize(
+    ("values", "shape"), [(values, shape) for values, shapes in WEIGHT_SHAPES for shape in shapes]
+)
+def test_weights_and_masks_of_every_shape_count_as_in_keras(
+    values: tuple[int, ...], shape: tuple[int, ...], reduction: str
+) -> None:
+    """A 1 at the end, or one number for several values: each alone, and both together."""
+    generator = np.random.default_rng(0)
+    predictions, targets = generator.normal(size=(2, *values, 5)).astype("float32")
+    weight, mask = generator.uniform(0.5, 2, shape), generator.random(shape) < 0.7
+    ways = [(weight, None), (None, mask), (weight, mask)]
+    for given in ways if len(shape) in (len(values), len(values) + 1) else ways[:1]:
+        loss = MeanSquaredError(reduction=reduction).weighted(*given)
+        found = loss.forward(predictions, targets), loss.backward(predictions, targets)
+        theirs = functions.loss(loss, predictions, targets, MODES["keras"])
+        assert np.ravel(found[0]) == pytest.approx(np.ravel(theirs[0]), rel=1e-5)
+        assert found[1] == pytest.approx(theirs[1], rel=1e-4, abs=1e-6)
+
+
+def test_a_column_of_weights_by_hand() -> None:
+    """(1 · 2.5 + 2 · 12.5) / 2."""
+    loss = losses.get("mse").weighted([[1.0], [2.0]])
+    predictions = np.array([[1.0, 2.0], [3.0, 4.0]])
+    assert loss.forward(predictions, np.zeros((2, 2))) == 13.75
+
+
+@pytest.mark.parametrize("shape", [(3,), (1, 4), (4, 2), (4, 1, 1), (0,)])
+@pytest.mark.parametrize("argument", ["sample_weight", "mask"])
+def test_weights_that_do_not_fit_are_refused(argument: str, shape: tuple[int, ...]) -> None:
+    """Too few, too many, or as a row: NumPy would make a square of some."""
+    loss = MeanSquaredError().weighted(**{argument: np.ones(shape)})
+    for compute in (loss.forward, loss.backward):
+        with pytest.raises(ValueError, match=rf"{argument}: has shape .*expected \(4,\)"):
+            compute(np.ones((4, 2)), np.zeros((4, 2)))
+
+
+@pytest.mark.parametrize("delta", [-1.0, 0.0, np.nan, np.inf])
+def test_a_huber_without_a_square_is_refused(delta: float) -> None:
+    """Where δ < 0 the slope would be that of a clip with its ends swapped."""
+    with pytest.raises(ValueError, match=r"delta: got .*expected a positive number"):
+        losses.Huber(delta=delta)

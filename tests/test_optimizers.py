@@ -32,9 +32,11 @@ from manual_backprop.optimizers import (
 )
 from manual_backprop.optimizers.schedules import (
     SCHEDULES,
+    CosineDecay,
     CosineDecayRestarts,
     ExponentialDecay,
     PiecewiseConstantDecay,
+    PolynomialDecay,
 )
 from reference import MODES
 from reference.frameworks import frameworks
@@ -241,6 +243,18 @@ def test_schedules_decide_stairs_and_restarts_exactly() -> None:
     assert [float(pieces(n, like)) for n in (0, 5, 6, 7, 8)] == [1, 1, 2, 2, 3]
 
 
+@DTYPES
+@pytest.mark.parametrize("cycle", [False, True])
+@pytest.mark.parametrize("power", [0.0, 0.5])
+def test_a_polynomial_decay_ends_where_its_formula_does(
+    power: float, cycle: bool, dtype: str
+) -> None:
+    """0⁰ is 1: with a power of 0 the rate stays the initial one, also at the end."""
+    schedule = PolynomialDecay(0.1, 4, 0.01, power=power, cycle=cycle)
+    assert_no_alarm(check_schedule(schedule, range(10), dtype))
+    assert float(schedule(4, np.zeros(()))) == pytest.approx(0.01 if power else 0.1)
+
+
 # -- the catalogue ------------------------------------------------------------------------
 
 
@@ -420,6 +434,9 @@ WRONG: list[tuple[Callable[[], object], str]] = [
     (lambda: ExponentialDecay(0.1, 0, 0.5), "decay_steps: got 0"),
     (lambda: CosineDecayRestarts(0.1, 5, t_mul=0.5), "t_mul: got 0.5"),
     (lambda: PiecewiseConstantDecay([1], [0.1]), "values: got 1, expected 2"),
+    (lambda: PiecewiseConstantDecay([9, 3], [0.1, 0.2, 0.3]), r"boundaries: got \[9, 3\]"),
+    (lambda: PiecewiseConstantDecay([3, 3], [0.1, 0.2, 0.3]), r"boundaries: got \[3, 3\]"),
+    (lambda: CosineDecay(0.1, 9, warmup_target=0.2, warmup_steps=-2), "warmup_steps: got -2"),
 ]
 
 

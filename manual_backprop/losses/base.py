@@ -5,6 +5,7 @@ With ℓ_i the n values, w_i the sample weights (1 where there are none) and m_i
 (1) "sum_over_batch_size" and "mean": Σ ℓ_i w_i / n
 (2) "sum": Σ ℓ_i w_i; "none": the ℓ_i w_i themselves, of which a tape differentiates the sum
 (3) "mean_with_sample_weight": Σ ℓ_i w_i / Σ w_i, and as (1) without weights
+    where weights stand for several values each, Σ w_i is that of the weights as they are given
 (4) a mask multiplies w_i by m_i, and in (1) by n / Σ m as well: masked values do not count
 (5) in each ∂loss/∂ℓ_i = w_i / divisor; a divisor that is 0 gives 0
 """
@@ -78,6 +79,9 @@ class Loss(Catalogued):
 
     def weighted(self, sample_weight: object = None, mask: object = None) -> Self:
         """The same loss for one batch, with a weight, or a mask, for each of its values.
+
+        The shape is that of the values, perhaps with a 1 behind it; ``forward`` and ``backward``
+        raise ``ValueError`` for any other.
 
         Raises:
             ValueError, TypeError: for weights that are no finite numbers.
@@ -160,20 +164,27 @@ class Loss(Catalogued):
 
     def _weights(self, ones: Array, targets: Array) -> tuple[Array | None, Array | None]:
         """w_i and the divisor; None where it is 1."""
-        weights = None
+        weights, given = None, np.ones(())
         if self.sample_weight is not None:
-            weights = ones * self.sample_weight.astype(ones.dtype)
+            given = _fitting("sample_weight", self.sample_weight, ones.shape)
+            weights = ones * given.astype(ones.dtype)
         count = ones.size if weights is None else weights.size
-        mask = _both(self.mask, self.own_mask(targets))
+        masks = [self.mask, self.own_mask(targets)]
+        mask = _both(*(None if m is None else _fitting("mask", m, ones.shape) for m in masks))
         if mask is not None:
             counted = ones * mask
             if self.reduction in MEANS:
-                counted = counted * _ratio(count, np.count_nonzero(mask)).astype(ones.dtype)  # (4)
+                # A mask of fewer numbers than there are values stands for each of them.
+                share = _ratio(count, np.count_nonzero(mask) * (counted.size // mask.size))
+                counted = counted * share.astype(ones.dtype)  # (4)
             weights = counted if weights is None else weights * counted
         if self.reduction in ("sum", "none"):
             return weights, None
         if self.reduction == "mean_with_sample_weight" and weights is not None:
             total = weights.sum()  # (3)
+            numbers = given.size if mask is None else np.broadcast(given, mask).size
+            if numbers != weights.size:
+                total = total * (numbers / weights.size)
             usable = total != 0
             zeros, one = np.zeros_like(weights), np.ones_like(total)
             return np.where(usable, weights, zeros), np.where(usable, total, one)  # (5)
@@ -255,6 +266,30 @@ class CrossEntropy(Loss):
 def as_kind_of(predictions: Array, targets: Array) -> Array:
     """Targets as an array of the predictions' type: what is computed of them is rounded too."""
     return np.full_like(predictions, targets)
+
+
+def _fitting(argument: str, given: Array, shape: tuple[int, ...]) -> Array:
+    """Weights or a mask for values of a shape, without the 1 that Keras allows at the end.
+
+    One value for a whole batch (of shape ()) takes any weights, as in Keras: they are summed up.
+
+    Raises:
+        ValueError: where they would multiply the values' number, or not fit at all.
+    """
+    if not shape:
+        return given
+    if given.ndim == len(shape) + 1 and given.shape[-1] == 1:
+        given = given[..., 0]
+    elif len(shape) == 2 and shape[-1] == 1 and given.ndim == 1:
+        given = given[:, None]
+    sizes = zip(given.shape, shape, strict=False)
+    fits = given.ndim in (0, len(shape)) and all(own in (1, size) for own, size in sizes)
+    if not fits:
+        raise ValueError(
+            f"{argument}: has shape {given.shape}, expected {shape}, one number for each of the "
+            f"loss's values; sizes of 1 stand for all, and {(*shape, 1)} is welcome too."
+        )
+    return given
 
 
 def _both(one: Array | None, other: Array | None) -> Array | None:

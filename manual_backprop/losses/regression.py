@@ -132,13 +132,21 @@ class Huber(Loss):
     (2) |x| > δ: ∂/∂p = g δ sign(x) / C. At |x| = δ both are the same: no kinks.
 
     Args:
-        delta: where the square ends.
+        delta: where the square ends, positive and finite.
     """
 
     name: ClassVar[str] = "huber"
     variants: ClassVar[tuple[dict[str, Any], ...]] = ({}, {"delta": 0.1}, {"delta": 10.0})
 
     delta: float = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 < self.delta < math.inf:
+            raise ValueError(
+                f"delta: got {self.delta}, expected a positive number, the size of error up to "
+                f"which the loss is a square."
+            )
 
     def values(self, predictions: Array, targets: Array) -> Array:
         size = np.abs(predictions - targets)

@@ -109,6 +109,12 @@ class PiecewiseConstantDecay(Schedule):
                 f"values: got {len(self.values)}, expected {len(self.boundaries) + 1}, one more "
                 f"than boundaries."
             )
+        pairs = zip(self.boundaries[:-1], self.boundaries[1:], strict=True)
+        if not all(earlier < later for earlier, later in pairs):
+            raise ValueError(
+                f"boundaries: got {list(self.boundaries)}, expected each to be larger than the one "
+                f"before; sort them, and the values with them."
+            )
 
     def __call__(self, iteration: int, like: Array) -> Array:
         passed = sum(boundary < iteration for boundary in self.boundaries)
@@ -121,7 +127,8 @@ class PolynomialDecay(Schedule):
 
     (1) η_n = (η₀ − η₁) (1 − p)^power + η₁ with p = min(n, d) / d, d = decay_steps
     (2) ``cycle``: p = n / (d max(1, ⌈n/d⌉)), so that it starts over with longer and longer periods
-    (3) at p = 1 it is η₁; powers below 1 are infinitely steep there, so no rounding of p must count
+    (3) at p = 1 it is η₁; powers from 0 to 1 are infinitely steep there, so no rounding of p must
+        count. A power of 0 is 1 everywhere, also there: η₀
     """
 
     name: ClassVar[str] = "polynomial_decay"
@@ -152,7 +159,7 @@ class PolynomialDecay(Schedule):
         if self.cycle:
             steps *= max(1, -(-Fraction(iteration) // steps))  # (2)
         done = min(iteration, float(steps))
-        if done == steps and self.power < 1:
+        if done == steps and 0 < self.power < 1:
             return end  # (3)
         left = 1 - number_like(done, like) / number_like(float(steps), like)
         start = number_like(self.initial_learning_rate, like)
@@ -227,6 +234,11 @@ class CosineDecay(Schedule):
 
     def __post_init__(self) -> None:
         _check_steps("decay_steps", self.decay_steps)
+        if not 0 <= self.warmup_steps < float("inf"):
+            raise ValueError(
+                f"warmup_steps: got {self.warmup_steps}, expected a number of steps, 0 for no "
+                f"warm-up."
+            )
 
     def __call__(self, iteration: int, like: Array) -> Array:
         start, warmup = self.initial_learning_rate, 0
