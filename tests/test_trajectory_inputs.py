@@ -100,8 +100,9 @@ def test_rates_that_cannot_be_judged_are_refused(
     given: Any, error: type[Exception], message: str
 ) -> None:
     """No iterations, no dtype of ours, no schedule."""
+    schedule, iterations, dtype = given
     with pytest.raises(error, match=message):
-        check_schedule(*given, against=[])
+        check_schedule(schedule, iterations, dtype, against=[])
 
 
 def test_a_dtype_may_be_numpys() -> None:
