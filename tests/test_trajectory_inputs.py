@@ -65,7 +65,7 @@ def test_what_does_not_fit_is_named(
 @pytest.mark.parametrize("optimizer", ["sgd", SGD])
 def test_an_optimizer_may_be_a_name_or_a_class(optimizer: Any) -> None:
     """As wherever else an optimizer is taken."""
-    report = check_trajectory(optimizer, WEIGHTS, STEPS, against=[])
+    report = check_trajectory(optimizer, WEIGHTS, STEPS, against=["keras"])
     assert report.agrees, report.conclusion()
     assert report.facts["optimizer"] == repr(SGD())
 
@@ -74,7 +74,7 @@ def test_a_state_without_names_takes_those_of_the_weights() -> None:
     """What an optimizer remembers of weights that it was given in a list; it is not changed."""
     optimizer, weight = Adam(0.1), ONE.copy()
     optimizer.apply([ONE], [weight])
-    report = check_trajectory(optimizer, {"w": weight}, STEPS, start=optimizer.state, against=[])
+    report = check_trajectory(optimizer, {"w": weight}, STEPS, start=optimizer.state, against=["keras"])
     assert report.agrees, report.conclusion()
     assert {v.tensor for v in report.verdicts} >= {"w", "w.momentum"}
     assert optimizer.state is not None
@@ -102,7 +102,7 @@ def test_rates_that_cannot_be_judged_are_refused(
     """No iterations, no dtype of ours, no schedule."""
     schedule, iterations, dtype = given
     with pytest.raises(error, match=message):
-        check_schedule(schedule, iterations, dtype, against=[])
+        check_schedule(schedule, iterations, dtype, against=["keras"])
 
 
 def test_a_dtype_may_be_numpys() -> None:
