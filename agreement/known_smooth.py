@@ -38,9 +38,10 @@ def beside_0(subject: Any, inputs: Array, other: Array) -> Array:
     return np.abs(inputs) < np.finfo(inputs.dtype).smallest_normal
 
 
-def _smallest_counted(x: BoundedArray) -> float:
-    """Below which a number counts as 0; half types are computed in float32."""
-    return min(x.precision.smallest_normal, float(np.finfo(np.float32).smallest_normal))
+def _as_0(x: BoundedArray) -> Array:
+    """Where a number counts as 0; half types are computed in float32."""
+    smallest = min(x.precision.smallest_normal, float(np.finfo(np.float32).smallest_normal))
+    return np.abs(x.value) < smallest  # not of x: float16 would round this to 0
 
 
 def _scaled_at_0(factor: float) -> Instead:
@@ -48,7 +49,7 @@ def _scaled_at_0(factor: float) -> Instead:
 
     def backward(own: Any, original: Any, g: Any, x: Any, output: Any) -> Any:
         grad = original(own, g, x, output)
-        return np.where(np.abs(x) < _smallest_counted(x), factor * grad, grad)
+        return np.where(_as_0(x), factor * grad, grad)
 
     return with_methods(backward=backward)
 
@@ -115,7 +116,7 @@ def _summing_cumulative_sums(subject: Any) -> Any:
 
     def sums(x: Any) -> tuple[Any, Any, Any, Any]:
         """Keras' threshold, its support in falling order, its size and each place's rank."""
-        numbers = np.where(np.abs(x.value) < _smallest_counted(x), 0, x.value)
+        numbers = np.where(_as_0(x), 0, x.value)
         order = np.argsort(-numbers, axis=axis, kind="stable")
         falling = np.take_along_axis(x, order, axis)
         shape = [-1 if n == axis % x.ndim else 1 for n in range(x.ndim)]

@@ -6,9 +6,10 @@ import numpy as np
 
 from agreement.cases import Kind, build_case, structures
 from agreement.checking import manual_trace
+from agreement.function_cases import build_function_case
 from agreement.random_check import CATALOGUE_STRUCTURES
 from manual_backprop.activations import ACTIVATIONS
-from manual_backprop.losses import LOSSES
+from manual_backprop.losses import LOSSES, Dice
 
 
 def test_every_structure_of_the_catalogue_runs_for_any_size() -> None:
@@ -29,3 +30,14 @@ def test_the_structures_hold_every_activation_and_network_loss() -> None:
     assert held == set(ACTIVATIONS)
     networks = {name for name, kind in LOSSES.items() if kind.predictions != "frames"}
     assert {s.loss for s in drawn} == networks
+
+
+def test_losses_of_a_whole_batch_are_drawn_with_weights() -> None:
+    """One for each sample, as Keras takes them, although there is one value."""
+    generator = np.random.default_rng(0)
+    drawn = [
+        build_function_case(Dice(), None, Kind.SMOOTH, generator, "float32") for _ in range(30)
+    ]
+    weighted = [case for case in drawn if case.subject.sample_weight is not None]
+    assert weighted
+    assert all(case.subject.sample_weight.shape == case.inputs.shape[:1] for case in weighted)

@@ -461,3 +461,16 @@ def test_labels_of_every_form_are_the_same() -> None:
     assert np.array_equal(rows, np.eye(3, dtype=np.float32)[indices])
     columns = CategoricalCrossentropy(axis=1).prepare(indices, np.zeros((2, 3, 2), np.float32))
     assert np.array_equal(columns, np.moveaxis(rows, -1, 1))
+
+
+@pytest.mark.parametrize("from_logits", [False, True])
+@pytest.mark.parametrize("gamma", [6.0, 20.0, 50.0])
+def test_a_large_gamma_flushes_paths_of_the_tape(gamma: float, from_logits: bool) -> None:
+    """Powers below the smallest number are multiplied by γ and b afterwards."""
+    numbers = np.linspace(-30, 30, 300) if from_logits else np.linspace(0, 1, 300)
+    predictions = numbers.reshape(50, 6).astype("float32")
+    loss = BinaryFocalCrossentropy(gamma=gamma, from_logits=from_logits)
+    for target in (0, 1):
+        targets = np.full_like(predictions, target)
+        report = check_function(loss, predictions, targets, against=["keras", "keras-graph"])
+        assert not report.any_disagreement, report.conclusion()

@@ -433,3 +433,18 @@ def test_a_keras_layer_above_glu_cannot_be_built() -> None:
     model = keras.Sequential([keras.layers.Dense(6, "glu"), keras.layers.Dense(2)])
     with pytest.raises(ValueError, match="to have value 6"):
         model(np.zeros((5, 4)))
+
+
+@pytest.mark.parametrize("alpha", [-1e-3, -0.3, -2.0])
+@pytest.mark.parametrize(
+    ("dtype", "far", "tiny"), [("float32", 80, 1e-38), ("float64", 700, 1e-307)]
+)
+def test_a_negative_alpha_makes_celu_steep(
+    alpha: float, dtype: str, far: float, tiny: float
+) -> None:
+    """What a tape flushes before it multiplies by such a slope is no disagreement."""
+    inputs = (np.linspace(-far, 5, 64) * abs(alpha)).astype(dtype)[None]
+    for upstream in (1e-3, tiny, 30 * tiny):
+        grad = np.full_like(inputs, upstream)
+        report = check_function(Celu(alpha), inputs, grad, against=["keras", "keras-graph"])
+        assert not report.any_disagreement, report.conclusion()
