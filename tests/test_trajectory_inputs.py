@@ -74,7 +74,9 @@ def test_a_state_without_names_takes_those_of_the_weights() -> None:
     """What an optimizer remembers of weights that it was given in a list; it is not changed."""
     optimizer, weight = Adam(0.1), ONE.copy()
     optimizer.apply([ONE], [weight])
-    report = check_trajectory(optimizer, {"w": weight}, STEPS, start=optimizer.state, against=["keras"])
+    report = check_trajectory(
+        optimizer, {"w": weight}, STEPS, start=optimizer.state, against=["keras"]
+    )
     assert report.agrees, report.conclusion()
     assert {v.tensor for v in report.verdicts} >= {"w", "w.momentum"}
     assert optimizer.state is not None
