@@ -106,6 +106,14 @@ def support_is_larger(subject: Any, inputs: Array, other: Array) -> Array:
     return np.broadcast_to(several | (4 * eps * size > 1), inputs.shape)
 
 
+def support_has_equals(subject: Any, inputs: Array, other: Array) -> Array:
+    """Of these, rows in which two inputs are equal once subnormal numbers are flushed to 0."""
+    normal = np.abs(inputs) >= np.finfo(inputs.dtype).smallest_normal
+    falling = np.sort(np.where(normal, inputs, 0), axis=subject.axis)
+    equal = (np.diff(falling, axis=subject.axis) == 0).any(axis=subject.axis, keepdims=True)
+    return support_is_larger(subject, inputs, other) & equal
+
+
 def _summing_cumulative_sums(subject: Any) -> Any:
     """Sparsemax with Keras' threshold, which is that of the sum of its support's cumulative sums.
 
@@ -260,16 +268,16 @@ SMOOTH_ACTIVATIONS: tuple[KnownDisagreement, ...] = (
             "sparsemax",
             "sums the cumulative sums of the support, which is right only where one output is "
             "positive",
-            support_is_larger,
+            where,
             (Sparsemax(), [[1.0, 1.0], [0.5, 0.1]], [[1.0, -0.5], [0.3, 2.0]]),
             tensors=("output", "grad_inputs"),
             modes=modes,
             instead=instead,
         )
         # XLA's sort gives equal inputs any order, and with it the gradient that is a place's.
-        for modes, instead in (
-            (("keras", "keras-graph"), _summing_cumulative_sums),
-            (("keras-xla",), None),
+        for where, modes, instead in (
+            (support_is_larger, EVERY_MODE, _summing_cumulative_sums),
+            (support_has_equals, ("keras-xla",), None),
         )
     ),
 )
