@@ -87,10 +87,7 @@ def stack_trace(
 
 @lru_cache(maxsize=1024)
 def _open_twin(architecture: Architecture, key: LossKey) -> StackTwin | None:
-    try:
-        return StackTwin(architecture, key.loss)
-    except (TypeError, ValueError):
-        return None  # some functions (glu) want to know their sizes
+    return StackTwin.if_open(architecture, key.loss)
 
 
 @lru_cache(maxsize=64)

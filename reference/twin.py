@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, Self
 
 from manual_backprop.losses import LOSSES, Loss
 from manual_backprop.regularizers import REGULARIZERS, Regularizer
@@ -144,6 +144,14 @@ class OpenTwin(Program):
     Args:
         options: of ``tf.function``.
     """
+
+    @classmethod
+    def if_open(cls, architecture: Architecture, loss: Loss) -> Self | None:
+        """A twin, or None where a function (glu) wants to know sizes that are left open."""
+        try:
+            return cls(architecture, loss)
+        except (TypeError, ValueError):
+            return None
 
     def __init__(self, architecture: Architecture, loss: Loss, **options: Any) -> None:
         super().__init__(architecture, loss)

@@ -71,10 +71,7 @@ def trace(
 
 @lru_cache(maxsize=1024)
 def _open_twin(architecture: Architecture, key: LossKey) -> OpenTwin | None:
-    try:
-        return OpenTwin(architecture, key.loss)
-    except (TypeError, ValueError):
-        return None  # some functions (glu) want to know their sizes
+    return OpenTwin.if_open(architecture, key.loss)
 
 
 @lru_cache(maxsize=256)
