@@ -284,7 +284,7 @@ class BoundedArray(Enclosures, Methods, NDArrayOperatorsMixin):
         """
         result = self._elementwise(rules.UFUNCS[ufunc], [a, b])
         both = a.exact & b.exact
-        if ufunc is np.multiply and not everywhere(both):
+        if ufunc is np.multiply:
             self._scale(result, a, b)
         if somewhere(both):
             needless = is_representable(ufunc, a.value, b.value, result.value, self.precision)
