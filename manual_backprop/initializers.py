@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from manual_backprop.catalogue import Catalogued, family, resolve, unknown_name
 from manual_backprop.typing import Array, Initializer
 
-Generator = np.random.Generator
+if TYPE_CHECKING:  # NumPy loads its random numbers when they are first asked for
+    from numpy.random import Generator
+
 Shape = tuple[int, ...]
 
 FAN_MODES = ("fan_in", "fan_out", "fan_avg")

@@ -8,14 +8,16 @@ before or after the warm-up) is decided exactly.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from fractions import Fraction
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from manual_backprop.catalogue import Catalogued, family
 from manual_backprop.optimizers.norms import number_like
 from manual_backprop.typing import Array
+
+if TYPE_CHECKING:
+    from fractions import Fraction
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -41,14 +43,21 @@ def _elapsed(iteration: int, steps: float, like: Array) -> Array:
     return number_like(iteration, like) / number_like(steps, like)
 
 
+def _as_written(number: float) -> Fraction:
+    """A number as it is written: 1.1 is 11/10."""
+    from fractions import Fraction  # a tenth of what this package takes to load; few need it
+
+    return Fraction(str(number))
+
+
 def whole_periods(iteration: int, first: float, longer: float = 1.0) -> int:
     """How many periods, each ``longer`` than the one before, are over; a boundary counts as over.
 
-    Exact in the numbers as they are written: 1.1 is 11/10.
+    Exact in the numbers as they are written.
     """
-    end, period, count = Fraction(str(first)), Fraction(str(first)), 0
+    end, period, count = _as_written(first), _as_written(first), 0
     while end <= iteration:
-        period *= Fraction(str(longer))
+        period *= _as_written(longer)
         end, count = end + period, count + 1
     return count
 
@@ -155,9 +164,9 @@ class PolynomialDecay(Schedule):
 
     def __call__(self, iteration: int, like: Array) -> Array:
         end = number_like(self.end_learning_rate, like)
-        steps = Fraction(str(self.decay_steps))
+        steps = _as_written(self.decay_steps)
         if self.cycle:
-            steps *= max(1, -(-Fraction(iteration) // steps))  # (2)
+            steps *= max(1, -(-iteration // steps))  # (2)
         done = min(iteration, float(steps))
         if done == steps and 0 < self.power < 1:
             return end  # (3)
