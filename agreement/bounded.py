@@ -3,48 +3,29 @@ r"""Numbers that know their own error: the same manual code, run on value and bo
 A :class:`BoundedArray` carries a float64 ``value`` and an ``error`` such that every correct
 evaluation of the same formula in the working precision, in any order of summation, with or
 without fused multiply-add, lies within ``value ± error``. NumPy's protocols (NEP 13, NEP 18)
-let hand-written code run on it unchanged.
-
-Rounding. With x the exact result of one operation and m = |v| + e ≥ |x|:
-
-(1) an elementwise result is x(1 + δ), |δ| ≤ a·u, with a the function's allowance
-(2) a result below the smallest normal number η may be kept or flushed to 0: at most min(m, η)
-(3) a sum of n terms moves by γ_{n−1} Σ|terms|, a product of n terms by γ_n Σ|a||b|, for every
-    order of summation (Higham, *Accuracy and Stability of Numerical Algorithms*, ch. 3)
-(4) c + Σ a b, c being a bias, may also start its sum with c: then c is rounded n times, γ_n|c|
-(5) (a / b) / c may be compiled to a / (b c): no bound where b c may underflow or overflow
-(6) where m passes the largest number the result may be infinite or NaN: no bound
-(7) a / Σ a, where every result is stored: numerator and denominator err together, and a share
-    near 1 hardly at all
+let hand-written code run on it unchanged. How errors propagate, ``propagation`` says.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from functools import cache, lru_cache, partial
-from typing import Any, NamedTuple, TypeAlias
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
-from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from agreement import rules
-from agreement.alike import Flag, as_array, as_new_array, everywhere, has_none, raw, somewhere
-from agreement.allowances import allowance
-from agreement.complaints import callers_line, refuse_options, unsupported
-from agreement.enclosures import Enclosures
-from agreement.exactness import RESIDUALS, is_representable
+from agreement.alike import as_array, as_new_array, everywhere, has_none, raw, somewhere
+from agreement.complaints import callers_line, unsupported
+from agreement.exactness import RESIDUALS
 from agreement.masks import Mask
-from agreement.methods import Methods, reduced, ufunc_method
+from agreement.methods import Methods, ufunc_method
 from agreement.precision import CENTRE_ROUNDOFF, SLACK, Precision, is_float, precision_of
-from agreement.rules import Operand, Primitive
-from agreement.rules.operand import OUTWARDS
+from agreement.propagation import Propagation, is_limited
 from manual_backprop.typing import Array
 
-# From operands to the result's (value, error, largest magnitude on the way).
-Computation: TypeAlias = Callable[..., tuple[Array, Array, Array]]
 
-
-class BoundedArray(Enclosures, Methods, NDArrayOperatorsMixin):
+class BoundedArray(Propagation, Methods):
     """An array of intervals ``value ± error`` in a working precision.
 
     Attributes:
@@ -104,53 +85,6 @@ class BoundedArray(Enclosures, Methods, NDArrayOperatorsMixin):
         self.limited = self.limited and source.limited
 
     # -- reductions and products -----------------------------------------------------------
-
-    def sum(self, axis: Any = None, *, keepdims: bool = False, **other: Any) -> BoundedArray:
-        """As ndarray.sum; (3)."""
-        if other:
-            return reduced(self, "sum", axis, keepdims, other)
-        precision = self.precision
-
-        def compute(a: Operand) -> tuple[Array, Array, Array]:
-            value = a.value.sum(axis=axis, keepdims=keepdims)
-            m = (np.abs(a.value) + a.error).sum(axis=axis, keepdims=keepdims)
-            error = a.error.sum(axis=axis, keepdims=keepdims)
-            terms = self.size // max(np.size(value), 1)
-            if terms > 1:
-                flushed = np.minimum(m, terms * precision.smallest_normal)  # (2)
-                error = (error + precision.gamma(terms - 1) * m) * SLACK + flushed  # (3)
-            return value, error, m
-
-        result = self._evaluate(compute, self)
-        if keepdims:
-            result.summed = self, self.root.writes, axis
-        return result
-
-    def mean(self, axis: Any = None, *, keepdims: bool = False, **other: Any) -> BoundedArray:
-        """As ndarray.mean: a sum, then one division."""
-        if other:
-            return reduced(self, "mean", axis, keepdims, other)
-        total = self.sum(axis=axis, keepdims=keepdims)
-        return total / (self.size // max(total.size, 1))
-
-    def max(self, axis: Any = None, *, keepdims: bool = False, **other: Any) -> BoundedArray:
-        """As ndarray.max: the largest error of those that may be the maximum, and no rounding."""
-        refuse_options("max", other)
-
-        def compute(a: Operand) -> tuple[Array, Array, Array]:
-            value = a.value.max(axis=axis, keepdims=keepdims)
-            if everywhere(a.exact):
-                error = np.zeros(np.shape(value))
-            else:
-                reach = (a.error + OUTWARDS * np.abs(a.value)) * SLACK
-                least = (a.value - reach).max(axis=axis, keepdims=True)
-                candidates = ~(a.value + reach < least)
-                error = np.where(candidates, a.error, 0).max(axis=axis, keepdims=keepdims)
-            return value, error, np.abs(value) + error
-
-        result = self._evaluate(compute, self)
-        result.exact = self.exact
-        return result
 
     def min(self, axis: Any = None, *, keepdims: bool = False, **other: Any) -> BoundedArray:
         """As ndarray.min: 1-Lipschitz, and no rounding."""
@@ -234,200 +168,6 @@ class BoundedArray(Enclosures, Methods, NDArrayOperatorsMixin):
             return _number(x, self.precision)  # takes the precision of what it meets
         return bounded(x, self.precision)
 
-    def _evaluate(self, compute: Computation, *operands: BoundedArray) -> BoundedArray:
-        """Run a computation on the errors and, where masks were undecided, the smooth errors."""
-        limited, kinked = True, False
-        for x in operands:
-            limited = limited and x.limited
-            kinked = kinked or x.smooth_error is not None
-        smooth = None
-        with np.errstate(all="ignore"):
-            value, error, m = compute(*operands)
-            limited = limited and _is_limited(m, self.precision)
-            if not limited:
-                error = _without_bound(error, m, operands, self.precision)
-            if kinked:
-                _, smooth, _ = compute(*(_Smooth(x.value, x.smooth, x.exact) for x in operands))
-                smooth = np.where(np.isinf(error), np.inf, np.minimum(smooth, error))
-        return BoundedArray(
-            as_array(value),
-            as_array(error),
-            self.precision,
-            smooth_error=smooth,
-            limited=limited,
-        )
-
-    def _elementwise(self, primitive: Primitive, operands: list[BoundedArray]) -> BoundedArray:
-        """Evaluate an elementwise rule and add its rounding."""
-        relative, absolute, is_flush, argument = _rounding(primitive.allowance, self.precision)
-        rule = primitive.rule
-        if argument:
-            operands = [blurred(x, argument) for x in operands]
-
-        def compute(*given: Operand) -> tuple[Array, Array, Array]:
-            value, error = rule(*given)
-            m = np.abs(value) + error
-            if relative:
-                flushed = np.minimum(m, absolute) if is_flush else absolute  # (2)
-                error = error * _SLACK + relative * m + flushed  # (1)
-            return value, error, m
-
-        result = self._evaluate(compute, *operands)
-        if not relative:
-            result.exact = all_of(x.exact for x in operands)
-        return result
-
-    def _of_exact(self, ufunc: np.ufunc, a: BoundedArray, b: BoundedArray) -> BoundedArray:
-        """A sum, difference or product of exact operands, rounded only where it has to be.
-
-        A product by an exact 1 or −1 is not rounded either, so that ties stay ties.
-        """
-        result = self._elementwise(rules.UFUNCS[ufunc], [a, b])
-        both = a.exact & b.exact
-        if ufunc is np.multiply:
-            self._scale(result, a, b)
-        if somewhere(both):
-            needless = is_representable(ufunc, a.value, b.value, result.value, self.precision)
-            needless = needless & both
-            result.error = np.where(needless, 0.0, result.error)
-            if result.smooth_error is not None:  # of other draws of a stack
-                result._smooth_error = np.where(needless, 0.0, result.smooth_error)
-            result.exact = both & has_none(result.error)
-        return result
-
-    def _scale(self, result: BoundedArray, a: BoundedArray, b: BoundedArray) -> None:
-        """Take the rounding from a · b where one of them is exactly 1 or −1."""
-        for factor, other in ((a, b), (b, a)):
-            unit = (np.abs(factor.value) == 1) & factor.exact
-            if somewhere(unit):
-                kept = unit & (np.abs(result.value) >= self.precision.smallest_normal)  # (2)
-                result.error = np.where(kept, other.error, result.error)
-                if result.smooth_error is not None:
-                    result._smooth_error = np.where(kept, other.smooth, result.smooth_error)
-
-    def _matmul(self, a: BoundedArray, b: BoundedArray) -> BoundedArray:
-        """a @ b with e = |v_a| e_b + e_a m_b + γ_n m_a m_b, m = |v| + e; (3)."""
-        precision = self.precision
-        terms = max(a.shape[-1], 1)
-        gamma = precision.gamma(terms)
-
-        def compute(x: Operand, y: Operand) -> tuple[Array, Array, Array]:
-            value = x.value @ y.value
-            m_x = np.abs(x.value)
-            full_y = np.abs(y.value) + y.error
-            # |v_a| e_b and γ |v_a| m_b in one product, then e_a m_b and γ e_a m_b in another:
-            # of exact operands, in a stack of others too, the latter is 0 and changes nothing.
-            error = m_x @ (y.error + gamma * full_y)
-            if not everywhere(x.exact):
-                error = error + x.error @ ((1 + gamma) * full_y)
-            # cheap and large enough; |v| is for products that γ would underflow
-            m = np.abs(value) + error / gamma
-            if not _is_limited(m, precision):
-                m = np.where(m <= precision.largest, m, (m_x + x.error) @ full_y)  # the sharp one
-            flushed = np.minimum(m, terms * precision.smallest_normal)  # (2)
-            return value, error * _SLACK + flushed, m
-
-        result = self._evaluate(compute, a, b)
-        result.terms = terms
-        return result
-
-    def _divide(self, a: BoundedArray, b: BoundedArray) -> BoundedArray:
-        """a / b, where a may be a quotient itself, (5)."""
-        result = self._elementwise(rules.UFUNCS[np.divide], [a, b])
-        if self.precision.stores and b.summed is not None:
-            self._share(result, a, b)
-        result.divisor = b
-        if a.divisor is not None:
-            result.divisor = product = a.divisor * b
-            magnitude = np.abs(product.value)
-            lost = ~(magnitude - product.error >= self.precision.smallest_relative)
-            lost |= ~(magnitude + product.error <= self.precision.largest)
-            if somewhere(lost):
-                result.error = np.where(lost, np.inf, result.error)
-                if result.smooth_error is not None:
-                    result._smooth_error = np.where(lost, np.inf, result.smooth_error)
-                result.limited = False
-        return result
-
-    def _share(self, result: BoundedArray, a: BoundedArray, b: BoundedArray) -> None:
-        """Narrow the bound of a / b where b is the sum of the very numbers a, (7)."""
-        array, writes, axis = b.summed
-        if array is not a or a.root.writes != writes:
-            return
-        rule = partial(rules.share, axis=axis, precision=self.precision)
-        shared = self._elementwise(Primitive(rule, "share"), [a, b])
-        result.error = np.minimum(result.error, shared.error)
-        if result.smooth_error is not None:
-            result._smooth_error = np.minimum(result.smooth_error, shared.smooth)
-        result.limited = result.limited or shared.limited
-
-    def _continued_sum(self, ufunc: np.ufunc, a: BoundedArray, b: BoundedArray) -> BoundedArray:
-        """a ± b where either is a sum of products that the other may have started, (4)."""
-        result = self._elementwise(rules.UFUNCS[ufunc], [a, b])
-        for start, terms in ((a, b.terms), (b, a.terms)):
-            if terms:
-                # One term more: the rounding of a ± b has met the start without its error.
-                gamma = self.precision.gamma(terms + 1)
-                added = gamma * (np.abs(start.value) + start.error)
-                if not result.limited:
-                    added = np.where(np.isinf(result.error), 0.0, added)
-                result.error = result.error + added
-                if result.smooth_error is not None:
-                    result._smooth_error = result.smooth_error + added
-        return result
-
-
-def all_of(flags: Iterable[Flag]) -> Flag:
-    """Whether several flags hold."""
-    found: Flag = True
-    for flag in flags:
-        found = found & flag
-    return found
-
-
-class _Smooth(NamedTuple):
-    """An operand with its smooth error."""
-
-    value: Array
-    error: Array
-    exact: Flag
-
-
-# NumPy takes an array without axes more quickly than a Python number.
-_SLACK = np.array(SLACK)
-
-
-@cache
-def _rounding(function: str, precision: Precision) -> tuple[Array, Array, bool, float]:
-    """A function's relative and absolute rounding; whether the latter is only a flush to 0; and
-    the relative rounding of its argument.
-    """
-    allowed = allowance(function, precision.dtype)
-    absolute = allowed.absolute * precision.smallest_normal
-    relative, argument = (x * precision.roundoff for x in (allowed.relative, allowed.argument))
-    return np.array(relative), np.array(absolute), allowed.absolute == 1, argument
-
-
-def _is_limited(m: Array, precision: Precision) -> bool:
-    """Whether every m is at most the precision's largest number."""
-    half = precision.largest / 2
-    flat = raw(m).ravel()
-    if flat.dot(flat) < half * half:  # a quick test that nearly always suffices
-        return True
-    return bool(np.maximum.reduce(flat, initial=0.0) <= precision.largest)
-
-
-def blurred(x: BoundedArray, relative: float) -> BoundedArray:
-    """Numbers that a function may have rounded before it used them."""
-
-    def widened(error: Array) -> Array:
-        return as_array((error + relative * (np.abs(x.value) + error)) * SLACK)
-
-    smooth = None if x.smooth_error is None else widened(x.smooth_error)
-    return BoundedArray(
-        x.value, widened(x.error), x.precision, smooth_error=smooth, limited=x.limited
-    )
-
 
 @lru_cache(maxsize=256)
 def _number(number: float, precision: Precision) -> BoundedArray:
@@ -453,7 +193,7 @@ def bounded(values: Any, precision: Precision) -> BoundedArray:
         if (
             held
             and np.count_nonzero(raw(normal)) == np.count_nonzero(raw(value))
-            and _is_limited(magnitude, precision)
+            and is_limited(magnitude, precision)
         ):
             return BoundedArray(value, np.zeros_like(value), precision, exact=True)
         finite = magnitude <= precision.largest
@@ -570,17 +310,6 @@ def _sign(a: BoundedArray) -> BoundedArray:
     return BoundedArray(
         value, error, a.precision, smooth_error=smooth, exact=exact, limited=a.limited
     )
-
-
-def _without_bound(
-    error: Array, m: Array, operands: tuple[BoundedArray, ...], precision: Precision
-) -> Array:
-    """Set the error to ∞ where the result may be infinite or NaN, (6)."""
-    lost: Array = ~(m <= precision.largest) | ~np.isfinite(error)
-    for x in operands:
-        if not x.limited and x.shape == np.shape(error):
-            lost = lost | np.isinf(x.error)
-    return np.where(lost, np.inf, error)
 
 
 _REDUCTIONS = {np.add: "sum", np.maximum: "max", np.minimum: "min"}

@@ -14,11 +14,12 @@ from numpy.lib.array_utils import normalize_axis_tuple
 
 from agreement import rearrangements
 from agreement.alike import as_array, everywhere
-from agreement.bounded import BoundedArray, all_of, select
+from agreement.bounded import BoundedArray, select
 from agreement.complaints import refuse_options, unsupported
 from agreement.compositions import COMPOSITIONS, METHODS
 from agreement.masks import COMPLAINT, Mask
 from agreement.precision import SLACK, UNLIMITED
+from agreement.propagation import all_of
 from agreement.rearrangements import JOINS, REARRANGEMENTS, SPLITS
 from agreement.rules import Operand
 from manual_backprop.typing import Array
