@@ -12,8 +12,7 @@ import pytest
 from containment import DTYPES, ELEMENTWISE, violation
 
 from agreement import bounded as bounded_module
-from agreement import propagation
-from agreement import functions, rules
+from agreement import functions, propagation, rules
 from agreement.bounded import BoundedArray
 from agreement.masks import Mask
 from agreement.precision import Precision
