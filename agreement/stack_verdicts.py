@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from agreement.alike import as_draws, raw
+from agreement.figures import BLUNT_FLOOR, compare_elements, figures_of
 from agreement.stacked import DrawsDiffer
-from agreement.verdicts import BLUNT_FLOOR, Verdict, View, batches_of, figures_of
+from agreement.verdicts import Verdict, View, batches_of
 from manual_backprop.trace import Trace
 from manual_backprop.typing import Array
 
@@ -61,15 +62,19 @@ def judge_stacks(pairs: Iterable[tuple[Trace, Trace, View, str]], draws: int) ->
     sizes = [c.expected.size for c, _ in tasks]
     actual = end_to_end(c.actual for c, _ in tasks)
     error = end_to_end(c.expected.error for c, _ in tasks)
-    silent = np.isnan(actual) & np.repeat([batch.abstains for _, batch in tasks], sizes)
+    silent = None
+    if any(batch.abstains for _, batch in tasks):
+        silent = np.isnan(actual) & np.repeat([batch.abstains for _, batch in tasks], sizes)
     value = end_to_end(c.expected.value for c, _ in tasks)
     found = figures_of(value, error, actual, silent, sizes)
     codes = np.full(found.ratio.shape, CODES[Verdict.AGREE])
     for at, start in enumerate(np.cumsum(sizes) - sizes):
         smooth = tasks[at][0].expected.smooth_error
         if smooth is not None:
-            difference = found.difference[:, start : start + sizes[at]]
-            kinked = (difference > end_to_end([smooth])).any(axis=1)
+            part = np.s_[:, start : start + sizes[at]]
+            quiet = None if silent is None else silent[part]
+            elements = compare_elements(value[part], error[part], actual[part], quiet)
+            kinked = (elements.difference > end_to_end([smooth])).any(axis=1)
             codes[kinked, at] = CODES[Verdict.KINK]
     sharp = (found.zero & np.isfinite(found.floor)) | (found.floor <= BLUNT_FLOOR)
     codes[~sharp] = CODES[Verdict.BLUNT]

@@ -20,11 +20,11 @@ import numpy as np
 
 from agreement.alike import as_array
 from agreement.bounded import BoundedArray, bounded
+from agreement.figures import BLUNT_FLOOR, Elements, compare_elements, figures_of
 from agreement.precision import precision_of
 from manual_backprop.trace import TensorName, Trace
 from manual_backprop.typing import Array
 
-BLUNT_FLOOR = 0.5
 # Tensors of up to so many elements are judged together, larger ones alone: each pass over small
 # ones costs a call, and each over many large ones leaves the cache.
 TOGETHER = 4096
@@ -162,73 +162,6 @@ def _misshapen(c: Comparison, batch: Batch) -> TensorVerdict:
     )  # fmt: skip
 
 
-class Figures(NamedTuple):
-    """What verdicts are made of: of every element, and of every tensor, along the last axis."""
-
-    difference: Array
-    outside: Array
-    element_ratio: Array
-    ratio: Array
-    floor: Array
-    largest_floor: Array
-    zero: Array
-    blunt: Array
-    wrong: Array
-    overflow: Array
-
-
-def figures_of(
-    value: Array, error: Array, actual: Array, silent: Array, sizes: Sequence[int]
-) -> Figures:
-    """Compare numbers laid end to end, tensors of given sizes; before them may be other axes."""
-    starts = np.cumsum(sizes, dtype=np.intp) - np.array(sizes, dtype=np.intp)
-    with np.errstate(all="ignore"):
-        difference = np.abs(actual - value)
-        width = error
-        if silent.any():
-            difference[silent] = 0.0
-            width = np.where(silent, np.inf, error)
-        infinite = np.isinf(error)
-        outside = ~(difference <= error)  # (1)
-        ratio = np.where(difference == 0, 0.0, difference / error)
-        if infinite.any():
-            outside &= ~infinite
-            ratio[infinite] = 0.0
-        if outside.any():
-            ratio[outside & np.isnan(difference)] = np.inf
-        reached = np.where(np.isfinite(actual), np.abs(actual), 0.0)
-        scales = np.maximum.reduceat(np.fmax(np.abs(value), reached), starts, axis=-1)
-        zeros = scales == 0
-        divisors = np.where(zeros, 1.0, scales)
-        limits = np.where(zeros, np.inf, BLUNT_FLOOR * scales)
-        wide = ~(width < np.repeat(limits, sizes, axis=-1))
-        return Figures(
-            difference=difference,
-            outside=outside,
-            element_ratio=ratio,
-            ratio=np.maximum.reduceat(ratio, starts, axis=-1),
-            floor=_medians(width, starts, sizes) / divisors,  # (2), the upper median
-            largest_floor=np.maximum.reduceat(width, starts, axis=-1) / divisors,
-            zero=zeros,
-            blunt=np.add.reduceat(wide, starts, axis=-1, dtype=int),
-            wrong=np.add.reduceat(outside, starts, axis=-1, dtype=int),
-            overflow=np.logical_or.reduceat(infinite, starts, axis=-1),
-        )
-
-
-def _medians(width: Array, starts: Array, sizes: Sequence[int]) -> Array:
-    """The upper median of each tensor."""
-    if width.ndim == 1 and len(sizes) > 1:
-        ordered = width[np.lexsort((width, np.repeat(np.arange(len(sizes)), sizes)))]
-        return ordered[starts + np.asarray(sizes) // 2]
-    medians = np.empty((*width.shape[:-1], len(sizes)))
-    for at, (start, size) in enumerate(zip(starts, sizes, strict=True)):
-        middle = size // 2
-        part = width[..., start : start + size]
-        medians[..., at] = np.partition(part, middle, axis=-1)[..., middle]
-    return medians
-
-
 def _groups(
     tasks: Iterable[tuple[Comparison, Batch]],
 ) -> Iterator[list[tuple[Comparison, Batch]]]:
@@ -248,12 +181,17 @@ def _groups(
 
 def _judge(tasks: Sequence[tuple[Comparison, Batch]]) -> list[TensorVerdict]:
     sizes = [c.expected.size for c, _ in tasks]
-    value = np.concatenate([c.expected.value.ravel() for c, _ in tasks])
-    error = np.concatenate([c.expected.error.ravel() for c, _ in tasks])
-    actual = np.concatenate([np.ravel(c.actual) for c, _ in tasks], dtype=np.float64)
-    silent = np.repeat([batch.abstains for _, batch in tasks], sizes)
-    if silent.any():
-        silent &= np.isnan(actual)
+    value = _end_to_end([c.expected.value for c, _ in tasks])
+    error = _end_to_end([c.expected.error for c, _ in tasks])
+    actual = _end_to_end([c.actual for c, _ in tasks])
+    silent = None
+    if any(batch.abstains for _, batch in tasks):
+        silent = np.repeat([batch.abstains for _, batch in tasks], sizes) & np.isnan(actual)
+
+    def compared(part: slice) -> Elements:
+        quiet = None if silent is None else silent[part]
+        return compare_elements(value[part], error[part], actual[part], quiet)
+
     found = figures_of(value, error, actual, silent, sizes)
     verdicts = []
     start = 0
@@ -278,16 +216,17 @@ def _judge(tasks: Sequence[tuple[Comparison, Batch]]) -> list[TensorVerdict]:
             verdict = Verdict.OVERFLOW
         elif not (zero and isfinite(floor)) and not floor <= BLUNT_FLOOR:
             verdict = Verdict.BLUNT  # (3)
-        elif c.expected.smooth_error is not None and np.any(
-            found.difference[part] > c.expected.smooth_error.ravel()
-        ):
-            verdict = Verdict.KINK
+        elif c.expected.smooth_error is not None:
+            difference = compared(part).difference
+            if np.any(difference > c.expected.smooth_error.ravel()):
+                verdict = Verdict.KINK
         v = TensorVerdict(
             c.name.layer, c.name.tensor, batch.view, batch.witness, verdict,
             largest, floor, largest_floor, zero, size, wide,
         )  # fmt: skip
         if wrong:
-            inside = int(np.argmax(np.where(found.outside[part], found.element_ratio[part], -1.0)))
+            elements = compared(part)
+            inside = int(np.argmax(np.where(elements.outside, elements.ratio, -1.0)))
             where = np.unravel_index(inside, c.expected.shape)
             v.outside = wrong
             v.worst = tuple(int(k) for k in where)
@@ -297,6 +236,14 @@ def _judge(tasks: Sequence[tuple[Comparison, Batch]]) -> list[TensorVerdict]:
         verdicts.append(v)
         start += size
     return verdicts
+
+
+def _end_to_end(arrays: Sequence[Array]) -> Array:
+    """The elements of several arrays; those of a single one are not copied if need not be."""
+    rows = [np.ravel(x) for x in arrays]
+    if len(rows) == 1 and rows[0].dtype in (np.float32, np.float64):
+        return rows[0]
+    return np.concatenate(rows, dtype=np.float64)
 
 
 def judge_trace(actual: Trace, expected: Trace, view: View, witness: str) -> list[TensorVerdict]:

@@ -1,0 +1,58 @@
+"""Large tensors are judged block by block, and found what they are found whole."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from agreement import figures
+from agreement.figures import figures_of
+from agreement.strategies import seeds
+
+CHOICES = np.array([0.0, -0.0, 1.0, -2.5, 1e-30, 1e300, np.inf, -np.inf, np.nan])
+ERRORS = np.array([0.0, 1e-7, 0.5, 1e200, np.inf])
+
+
+@given(
+    seed=seeds(),
+    size=st.integers(2, 300),
+    nice=st.booleans(),
+    silent=st.booleans(),
+)
+@example(seed=0, size=64, nice=True, silent=False)
+def test_blocks_give_what_the_whole_gives(seed: int, size: int, nice: bool, silent: bool) -> None:
+    """Every figure, with zeros, ties, infinities and NaN among the numbers."""
+    generator = np.random.default_rng(seed)
+    value = generator.normal(size=size)
+    error = np.abs(generator.normal(size=size)) * 1e-3
+    actual = value + error * generator.uniform(-1.1, 1.1, size)
+    if not nice:
+        value[generator.random(size) < 0.1] = 0.0
+        actual = np.where(generator.random(size) < 0.2, generator.choice(CHOICES, size), actual)
+        error = np.where(generator.random(size) < 0.5, generator.choice(ERRORS, size), error)
+    quiet = np.isnan(actual) if silent else None
+    whole = figures_of(value, error, actual, quiet, [size])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(figures, "BLOCK", 16)
+        patch.setattr(figures, "SAMPLE", 8)
+        patch.setattr(figures, "MARGIN", 2)
+        patched = figures_of(value, error, actual, quiet, [size])
+    for name, one, other in zip(whole._fields, whole, patched, strict=True):
+        assert np.array_equal(one, other, equal_nan=True), name
+
+
+@pytest.mark.parametrize("order", ["sorted", "alternating", "equal", "infinite"])
+def test_the_median_of_many_is_exact_in_any_order(order: str) -> None:
+    """Also where a sample misleads, which takes every so-and-so-many-th number."""
+    x = np.random.default_rng(0).exponential(size=1 << 16)
+    if order == "sorted":
+        x.sort()
+    elif order == "alternating":
+        x[:: x.size // figures.SAMPLE] += 1e3
+    elif order == "equal":
+        x[:] = 3.0
+    else:
+        x[: x.size // 2] = np.inf
+    assert figures._upper_median(x) == np.sort(x)[x.size // 2]
