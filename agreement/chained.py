@@ -18,8 +18,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from agreement.alike import as_new_array
-from agreement.dual import Run
 from agreement.expectation import copy_with_weights
+from agreement.ties import Run
 from manual_backprop.layers import has_steps
 from manual_backprop.typing import Array
 

@@ -5,14 +5,13 @@ differentiated numbers, all at once. Each primitive f maps (x, áº‹) to (f(x), fâ
 backward code runs, so what results is an opinion on the backward that shares none of it.
 
 At a tie (x > 0 at x = 0, two equal maxima) a derivative may not exist: a convention is no
-derivative. Every run notes whether it met a tie, and can decide all ties the other way; where
-the two runs differ the dual numbers abstain (see ``agreement.opinion``).
+derivative. Every run notes whether it met a tie, and can decide all ties otherwise; where the
+two runs differ the dual numbers abstain (see ``agreement.ties`` and ``agreement.opinion``).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,7 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 from numpy.typing import DTypeLike
 
 from agreement import rearrangements, rules
-from agreement.alike import Flag, as_array, as_draws, has_none, inverse, repeated_view, somewhere
+from agreement.alike import as_array, as_draws, repeated_view, somewhere
 from agreement.complaints import callers_line, refuse_options
 from agreement.compositions import COMPOSITIONS, METHODS
 from agreement.derivatives import (
@@ -33,33 +32,11 @@ from agreement.derivatives import (
 )
 from agreement.methods import Methods, reduced, ufunc_method
 from agreement.rearrangements import JOINS, REARRANGEMENTS, SPLITS
+from agreement.ties import Run, ties_of
 from manual_backprop.special import FUNCTIONS as SPECIAL
 from manual_backprop.typing import Array
 
 SMALLEST_DOUBLE = float(np.finfo(np.float64).smallest_subnormal)
-
-
-@dataclass
-class Run:
-    """One run of forward code on dual numbers.
-
-    Attributes:
-        work: the dtype of the arithmetic, wider than that of the model.
-        other_way: decide ties the other way.
-        met: whether a tie was met.
-    """
-
-    work: np.dtype[Any]
-    other_way: bool = False
-    met: Flag = False
-
-    def decide(self, usual: Array, tied: Array) -> Array:
-        """The usual decision, or the opposite one at ties."""
-        if somewhere(tied):
-            self.met = self.met | inverse(has_none(tied))
-            if self.other_way:
-                return usual ^ tied
-        return usual
 
 
 class DualArray(Methods, NDArrayOperatorsMixin):
@@ -171,6 +148,9 @@ class DualArray(Methods, NDArrayOperatorsMixin):
         if isinstance(x, int | float) and not isinstance(x, np.generic):
             with np.errstate(over="ignore"):
                 x = self.dtype.type(x)
+        tied = ties_of(x)
+        if tied is not None:
+            x = np.where(tied, self.run.shares(tied.shape), x)
         value = as_array(x, self.run.work)
         return self._new(value, np.zeros((len(self.tangents), *value.shape), self.run.work))
 
@@ -192,15 +172,16 @@ class DualArray(Methods, NDArrayOperatorsMixin):
         return total / (self.size // max(total.size, 1))
 
     def max(self, axis: Any = None, *, keepdims: bool = False, **other: Any) -> DualArray:
-        """As ndarray.max: the tangent of the first maximum, or at ties the mean of all."""
+        """As ndarray.max: the tangent of the first maximum, or at ties a mixture."""
         refuse_options("max", other)
         axes = self._axes(axis)
         value = self.value.max(axis=axes, keepdims=True)
         largest = self.value == value
-        several = largest.sum(axis=axes) > 1
-        self.run.decide(several, several)
+        several = largest.sum(axis=axes, keepdims=True) > 1
+        self.run.note(several)
         if self.run.other_way:
-            share = largest / largest.sum(axis=axes, keepdims=True)
+            weight = largest * self.run.shares(self.shape)
+            share = weight / weight.sum(axis=axes, keepdims=True)
         else:
             order = np.arange(self.size).reshape(self.shape)
             rank = np.where(largest, order, self.size)
@@ -264,15 +245,16 @@ class DualArray(Methods, NDArrayOperatorsMixin):
         value = ufunc(*values)
         ndim = np.ndim(value)
         if ufunc in CHOICES:
-            a, b = operands
-            take_a = self.run.decide(CHOICES[ufunc](*values), np.equal(*values))
-            return self._new(value, np.where(take_a, a.aligned(ndim), b.aligned(ndim)))
+            take_a, tied = CHOICES[ufunc](*values), np.equal(*values)
+            a, b = (x.aligned(ndim) for x in operands)
+            return self._new(value, self.run.choose(take_a, tied, a, b))
         if ufunc in STEPS:
             for tied in STEPS[ufunc](*values):
-                self.run.decide(tied, tied)
+                self.run.note(tied)
         if ufunc is np.absolute or ufunc is np.fabs:
-            positive = self.run.decide(values[0] > 0, values[0] == 0)
-            return self._new(value, np.where(positive, 1.0, -1.0) * operands[0].tangents)
+            (x,) = operands
+            tangents = self.run.choose(x.value > 0, x.value == 0, x.tangents, -x.tangents)
+            return self._new(value, tangents)
         if ufunc not in DERIVATIVES:
             raise _unsupported(f"np.{ufunc.__name__}")
         slopes = DERIVATIVES[ufunc](value, *values)
@@ -325,8 +307,11 @@ def _where(found: DualArray, condition: Any, *branches: Any) -> DualArray:
         raise _unsupported("np.where without a mask and two branches")
     a, b = (found.operand(x) for x in branches)
     value = np.where(condition, a.value, b.value)
-    tangents = np.where(condition, a.aligned(value.ndim), b.aligned(value.ndim))
-    return found._new(value, tangents)
+    parts = a.aligned(value.ndim), b.aligned(value.ndim)
+    tied = ties_of(condition)
+    if tied is not None:
+        return found._new(value, found.run.choose(condition, tied, *parts))
+    return found._new(value, np.where(condition, *parts))
 
 
 def _join(func: Any, found: DualArray, arrays: Any, *args: Any, **options: Any) -> DualArray:
@@ -349,7 +334,7 @@ def _argsort(
     usual = np.argsort(a.value, axis, kind="stable")
     other = a.shape[axis] - 1 - np.argsort(np.flip(a.value, axis), axis, kind="stable")
     differ = usual != other
-    found.run.decide(differ, differ)
+    found.run.note(differ)
     return other if found.run.other_way else usual
 
 

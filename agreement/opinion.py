@@ -20,8 +20,9 @@ from typing import Any
 import numpy as np
 
 from agreement.alike import Flag, as_array, somewhere
-from agreement.dual import DualArray, Run
+from agreement.dual import DualArray
 from agreement.expectation import copy_with_weights
+from agreement.ties import Run
 from manual_backprop import NaiveSequential
 from manual_backprop.layers import has_steps
 from manual_backprop.losses import Loss

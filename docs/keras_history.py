@@ -197,6 +197,10 @@ def lstm_recurrent_dropout() -> Any:
     return _dropped(recurrent_dropout=0.5)
 
 
+def lstm_both_dropouts() -> Any:
+    return _dropped(dropout=0.5, recurrent_dropout=0.5)
+
+
 def fit_with_several_steps_per_execution() -> Any:
     """Squared errors 0, 0 and 9 in batches of one, two at a time, weights kept: 3 on average."""
     layer = keras.layers.Dense(1, use_bias=False, kernel_initializer="ones", trainable=False)
@@ -223,7 +227,7 @@ WITH_FLOAT32 = (
     hard_sigmoid_at_kinks, activity_penalty,
     reduction_mean_with_sample_weight, evaluate_with_a_short_last_batch, train_on_batch_repeated,
     masked_accuracy, accumulation_with_loss_scale, muon_step, lstm_dropout,
-    lstm_recurrent_dropout, fit_with_several_steps_per_execution,
+    lstm_recurrent_dropout, lstm_both_dropouts, fit_with_several_steps_per_execution,
     spectral_normalization_in_training,
 )  # fmt: skip
 

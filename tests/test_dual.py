@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from agreement import check
 from agreement.cases import Case, Kind, structures, usual_activations
 from agreement.checking import gather_traces, judge_traces
-from agreement.dual import DualArray, Run
+from agreement.dual import DualArray
 from agreement.opinion import DIRECTIONS, _Witness, dual_trace
 from agreement.report import Report
 from agreement.strategies import cases, seeds
+from agreement.ties import Run
 from agreement.verdicts import Verdict
 from manual_backprop import Activation, NaiveDense, NaiveSequential, activations
 from manual_backprop.losses import LOSSES
@@ -151,3 +152,16 @@ def test_a_wrong_forward_is_not_blamed_on_the_backward() -> None:
     assert forward[0].name == "dense_1.pre_activation"
     assert "forward passes differ" in report.diagnoses["dense_1.pre_activation"].side
     assert not [v for v in report.verdicts if v.witness == "dual" and v.verdict is Verdict.DISAGREE]
+
+
+@pytest.mark.parametrize("penalty", [None, "l2"])
+def test_ties_that_cancel_when_all_are_decided_otherwise_are_no_derivative(
+    penalty: str | None,
+) -> None:
+    """ELU at 0 and absolute errors of 0: both extremes give a gradient of 0, which it is not."""
+    model = NaiveSequential([NaiveDense(1, 1, "elu", kernel_regularizer=penalty)])
+    for weight in model.weights:
+        weight[...] = 0.0
+    inputs, targets = np.ones((4, 1), "float32"), np.array([[1], [1], [0], [0]], "float32")
+    report = check(model, inputs, targets, loss="mean_absolute_error", against=["dual"])
+    assert not report.disagreements

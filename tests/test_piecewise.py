@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from agreement.dual import DualArray, Run
+from agreement.dual import DualArray
 from agreement.function_cases import special_points
 from agreement.function_check import check_function, expected
+from agreement.ties import Run
 from agreement.verdicts import Verdict
 from manual_backprop.activations import (
     ACTIVATIONS,

@@ -13,10 +13,11 @@ import pytest
 from agreement import check
 from agreement.casefile import read_case, write_case
 from agreement.cases import Case, Kind, Structure, build_case
-from agreement.dual import DualArray, Run
+from agreement.dual import DualArray
 from agreement.function_cases import special_points
 from agreement.function_check import check_function, expected
 from agreement.shrinking import shrink
+from agreement.ties import Run
 from agreement.verdicts import Verdict
 from manual_backprop import NaiveDense, NaiveSequential
 from manual_backprop.activations import (

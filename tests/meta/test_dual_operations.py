@@ -10,7 +10,8 @@ import pytest
 from containment import OPERATIONS, Carrying
 
 from agreement import derivatives, dual, functions, rules, ufuncs
-from agreement.dual import DualArray, Run
+from agreement.dual import DualArray
+from agreement.ties import Run
 from manual_backprop.typing import Array
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
