@@ -407,6 +407,19 @@ def test_the_command_compares_two_files(tmp_path: Path) -> None:
     assert told["changes"][0]["where"] == [2]
 
 
+def test_an_error_whose_words_look_like_markup_is_shown_as_it_is(tmp_path: Path) -> None:
+    """Brackets of shapes, devices and operations are neither swallowed nor a failure."""
+    from typer.testing import CliRunner
+
+    from agreement.cli import app
+
+    names = [str(tmp_path / name) for name in ("a.npz", "b.npz")]
+    write_recording(names[0], made(a=np.ones(3)))
+    write_recording(names[1], made(RAISED, "ValueError: [inputs] on [/device:CPU:0] :x:"))
+    shown = CliRunner().invoke(app, ["compare", *names])
+    assert (shown.exit_code, "[inputs] on [/device:CPU:0] :x:" in shown.output) == (1, True)
+
+
 def test_recording_needs_nothing_of_the_judge() -> None:
     """A process beside another NumPy imports the recorder without error-carrying numbers."""
     program = (
