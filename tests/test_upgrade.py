@@ -18,7 +18,7 @@ from agreement.upgrade.comparison import compare
 from agreement.upgrade.counter import Counter
 from agreement.upgrade.environments import Environments, UnavailableError
 from agreement.upgrade.items import FAMILIES, catalogue_items, chosen
-from agreement.upgrade.models import first_layer
+from agreement.upgrade.models import first_layer, remarks
 from agreement.upgrade.outcomes import Expected, Outcome, Side
 from agreement.upgrade.recording import (
     Case,
@@ -27,7 +27,7 @@ from agreement.upgrade.recording import (
     read_recording,
     write_recording,
 )
-from agreement.upgrade.releases import Asked, Release, paired, upgrade
+from agreement.upgrade.releases import Asked, Release, paired, run_recorder, upgrade
 from manual_backprop.activations import ACTIVATIONS
 from manual_backprop.losses import LOSSES
 from manual_backprop.typing import Array
@@ -128,6 +128,14 @@ def with_objects(members: dict[str, Array]) -> None:
     members["float32"] = np.array([{}], dtype=object)
 
 
+def misnamed(members: dict[str, Array]) -> None:
+    content = json.loads(members["recording"].tobytes())
+    content["items"]["x"] = content["items"].popitem()[1]
+    members["recording"] = np.frombuffer(json.dumps(content).encode(), np.uint8)
+    del members["checksum"]
+    members["checksum"] = np.frombuffer(recording._checksum(members), np.uint8)
+
+
 def truncated(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-400])
 
@@ -149,10 +157,21 @@ def flipped(path: Path) -> None:
         (rewritten(newer), "version 99"),
         (rewritten(foreign), "is not a recording"),
         (rewritten(with_objects), "Python objects"),
+        (rewritten(misnamed), "has an item 'x'"),
         (lambda path: path.write_bytes(b""), "not a readable recording"),
         (lambda path: path.write_text("hello"), "not a readable recording"),
     ],
-    ids=["truncated", "flipped", "tampered", "newer", "foreign", "objects", "empty", "text"],
+    ids=[
+        "truncated",
+        "flipped",
+        "tampered",
+        "newer",
+        "foreign",
+        "objects",
+        "misnamed",
+        "empty",
+        "text",
+    ],
 )
 def test_a_file_that_is_no_whole_recording_is_one_clear_error(
     tmp_path: Path, damage: Callable[[Path], None], words: str
@@ -250,11 +269,35 @@ def test_within_the_derived_bound_is_rounding_and_a_blunt_bound_excuses_nothing(
     assert outcome(one, other, bounds=lambda *args: blunt) == {Outcome.CHANGED}
 
 
+def test_a_newly_nan_tensor_is_shown_where_it_is_nan() -> None:
+    """And not at an infinity before it."""
+    found = compare(made(a=np.ones(3)), made(a=np.array([1, np.inf, np.nan])))
+    assert {c.outcome for c in found.changes} == {Outcome.NEWLY_NAN}
+    assert {c.where for c in found.changes} == {(2,)}
+
+
+def test_the_rows_of_a_weight_are_not_taken_for_samples() -> None:
+    """Only what has a row for each sample is shown by one."""
+    before = made(output=np.ones(4), grad_weight_0=np.ones((3, 4)))
+    after = made(output=np.zeros(4), grad_weight_0=np.zeros((3, 4)))
+    shown = {c.tensor: c.shown_by for c in compare(before, after).changes}
+    assert shown == {"output": "inputs = 0.0", "grad_weight_0": ""}
+
+
 def test_a_change_at_a_kink_is_a_convention() -> None:
     """Where there is no derivative, either choice is one."""
     expected = {"a": Expected(np.zeros(4), np.zeros(4), np.ones(4, bool))}
     found = compare(made(a=np.zeros(4)), made(a=np.ones(4)), lambda *args: expected)
     assert {c.side for c in found.changes} == {Side.CONVENTION}
+
+
+def test_what_only_one_recording_was_asked_for_is_said_not_to_be_compared() -> None:
+    """Nothing changed, of what both hold."""
+    one, other = made(a=np.ones(2)), made(a=np.ones(2))
+    other.families = ["losses", "layers/Made"]
+    found = compare(one, other)
+    assert found.exit_status == 0
+    assert any("holds losses, layers/Made" in note for note in found.notes)
 
 
 def test_recordings_with_other_inputs_are_not_compared() -> None:
@@ -281,6 +324,19 @@ def test_the_first_layer_is_the_one_whose_output_or_gradient_changed_first() -> 
         {"grad_weight 00 Conv2D/0"}, layers
     )
     assert first_layer({"loss"}, layers) == ""
+
+
+def test_layers_are_counted_beyond_a_hundred() -> None:
+    """As numbers: 100 does not stand before 50."""
+    names = [f"output {number:02d} Dense" for number in range(104)]
+    before = made(**{name: np.ones(2) for name in names})
+    after = made(**{name: np.full(2, 1.0 + (i >= 50)) for i, name in enumerate(names)})
+    for found in (before, after):
+        found.model = "m.py:deep"
+        cases = found.cases.pop("layers/Made/defaults/float32/keras")
+        found.cases = {"model/deep/m.py/float32/keras": cases}
+    told = remarks(compare(before, after).changes, after)
+    assert told == ["deep, float32, smooth: layer 50, Dense: its output is the first that changed"]
 
 
 def test_a_release_that_cannot_be_had_is_one_line_and_the_others_go_on(
@@ -418,6 +474,57 @@ def test_an_error_whose_words_look_like_markup_is_shown_as_it_is(tmp_path: Path)
     write_recording(names[1], made(RAISED, "ValueError: [inputs] on [/device:CPU:0] :x:"))
     shown = CliRunner().invoke(app, ["compare", *names])
     assert (shown.exit_code, "[inputs] on [/device:CPU:0] :x:" in shown.output) == (1, True)
+
+
+def spoken(tmp_path: Path, program: str) -> list[int]:
+    """The progress of a recorder that is this program."""
+    python = tmp_path / "python"
+    python.write_text(f"#!{sys.executable}\n{program}\n")
+    python.chmod(0o755)
+    shares: list[int] = []
+    run_recorder(python, [], tmp_path / "r.npz", Asked(), shares.append)
+    return shares
+
+
+@pytest.mark.parametrize(
+    ("program", "words"),
+    [
+        ("import os; os.kill(os.getpid(), 9)", "ended by signal 9"),
+        ("import sys; sys.exit('Error: no\\nI0000 00:00:17 1 x.cc:1] noise')", "Error: no"),
+        ("import sys; sys.exit('no\\nI0000 00:00:17 1 x.cc:1] noise')", "recorded: no"),
+    ],
+)
+def test_what_a_recorder_dies_of_is_told(tmp_path: Path, program: str, words: str) -> None:
+    """A signal, or its last words without a framework's notices."""
+    with pytest.raises(RecordingError, match=f"{words}$"):
+        spoken(tmp_path, program)
+
+
+def test_what_else_a_recorder_prints_is_no_progress(tmp_path: Path) -> None:
+    """Such as lists that a user's model prints."""
+    program = "print('[1, 2, 3]'); print('[0.5]'); print('[1, 0]'); print('[1, 2]')"
+    assert spoken(tmp_path, program) == [55]
+
+
+def test_a_version_without_its_last_zero_is_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """3.15 installs 3.15.0."""
+
+    class Known(Environments):
+        def base(self, tensorflow: str) -> Path:
+            return tmp_path
+
+        def release(self, keras: str, base: Path) -> Path:
+            return tmp_path
+
+    def run(python: Path, paths: object, file: Path, *rest: object) -> None:
+        write_recording(file, made(keras="3.15.0", a=np.ones(2)))
+
+    monkeypatch.setattr("agreement.upgrade.releases.run_recorder", run)
+    found = upgrade(paired(["3.15", "3.16"], ["2.21.0"]), Known(tmp_path), Asked(("layers",)))
+    assert [release.keras for release in found.recordings] == ["3.15"]
+    assert "imports keras 3.15.0 instead" in found.failures[Release("3.16", "2.21.0")]
 
 
 def test_recording_needs_nothing_of_the_judge() -> None:

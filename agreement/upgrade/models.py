@@ -86,7 +86,8 @@ def remarks(changes: Sequence[Change], recording: Recording) -> list[str]:
                     if tensor.startswith(("output ", "grad_weight "))
                 )
             ]
-            words = first_layer({c.tensor for c in mine if c.outcome not in QUIET}, sorted(layers))
+            layers.sort(key=lambda layer: int(layer.partition(" ")[0]))  # more than a hundred too
+            words = first_layer({c.tensor for c in mine if c.outcome not in QUIET}, layers)
             if words:
                 found.append(f"{key.split('/')[1]}, {key.split('/')[3]}, {name}: {words}")
     return found

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import re
 import secrets
 import subprocess
 import tempfile
@@ -34,6 +35,8 @@ from agreement.upgrade.recording import Recording, RecordingError, read_recordin
 
 # The share of a release's work that its environment is, of 100, for the progress shown.
 ENVIRONMENT_SHARE = 10
+# What a recorder says of its progress; a user's model may print anything else.
+PROGRESS = re.compile(r"\[\d+, [1-9]\d*\]")
 
 
 @dataclass(frozen=True)
@@ -249,11 +252,16 @@ def _record(
             partial.unlink(missing_ok=True)
     recording = read_recording(kept)
     recording.title = str(release)
-    if recording.versions["keras"] != release.keras:
+    if _short(recording.versions["keras"]) != _short(release.keras):
         raise RecordingError(
             f"{release}: imports keras {recording.versions['keras']} instead; empty the cache."
         )
     return recording
+
+
+def _short(version: str) -> str:
+    """A version without zeros at its end: 3.15 is 3.15.0."""
+    return re.sub(r"(\.0)+$", "", version)
 
 
 def run_recorder(
@@ -280,7 +288,7 @@ def run_recorder(
             assert process.stdout is not None
             try:
                 for line in process.stdout:
-                    if line.startswith("["):
+                    if PROGRESS.fullmatch(line.strip()):
                         done, total = json.loads(line)
                         advance(ENVIRONMENT_SHARE + (100 - ENVIRONMENT_SHARE) * done // total)
             except BaseException:
@@ -288,7 +296,10 @@ def run_recorder(
                 raise
         if process.returncode:
             complaints.seek(0)
-            raise RecordingError(f"{what}: cannot be recorded: {last_line(complaints.read())}")
+            why = last_line(complaints.read())
+            if process.returncode < 0:
+                why = f"the process was ended by signal {-process.returncode}"
+            raise RecordingError(f"{what}: cannot be recorded: {why}")
 
 
 def _name(release: Release, base: Path, source: Path, asked: Asked) -> str:
