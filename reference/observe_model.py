@@ -18,6 +18,8 @@ from reference.observe_layers import Draw, set_weights
 
 # What a model was given, by name; recordings that differ there are not compared.
 GIVEN = "given "
+# The layers whose outputs a layer takes, by number; of a model whose layers are known.
+TAKES = "takes "
 EXPECTED = "a Keras model, inputs, labels and a loss"
 
 
@@ -110,6 +112,7 @@ def _run(build: Callable[[], Any], dtype: str, draw: Draw, training: bool) -> Ma
     found: dict[str, Any] = {"loss": value} | _numbered("predictions", predictions)
     given = _numbered(f"{GIVEN}inputs", inputs) | _numbered(f"{GIVEN}labels", labels)
     found |= {name: x for name, x in given.items() if x.dtype != tf.string}
+    found |= {} if watched is None else _taken(named)
     found |= {f"output {name}": x for name, x in outputs.items() if x.dtype != tf.string}
     names = [*(f"grad_output {name}" for name in floating), *weights]
     for name, gradient in zip(names, gradients, strict=True):
@@ -173,6 +176,18 @@ def _with_outputs(built: Any, named: Mapping[str, Any]) -> Any:
         return keras.Model(built.inputs, [*outputs, *built.outputs])
     except (AttributeError, ValueError, TypeError):
         return None
+
+
+def _taken(named: Mapping[str, Any]) -> dict[str, Any]:
+    """For each layer those whose outputs are its inputs; what lies between two is not seen."""
+    tf, _ = frameworks()
+    owners = {id(_single(entry.output)): number for number, entry in enumerate(named.values())}
+    return {
+        f"{TAKES}{name}": np.array(
+            [owners[id(x)] for x in tf.nest.flatten(entry.input) if id(x) in owners], np.int64
+        )
+        for name, entry in named.items()
+    }
 
 
 def _single(output: Any) -> Any:

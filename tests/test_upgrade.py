@@ -27,7 +27,7 @@ from agreement.upgrade.recording import (
     read_recording,
     write_recording,
 )
-from agreement.upgrade.releases import Asked, Release, paired, run_recorder, upgrade
+from agreement.upgrade.releases import Asked, Release, Upgrade, paired, run_recorder, upgrade
 from manual_backprop.activations import ACTIVATIONS
 from manual_backprop.losses import LOSSES
 from manual_backprop.typing import Array
@@ -282,6 +282,10 @@ def test_the_rows_of_a_weight_are_not_taken_for_samples() -> None:
     after = made(output=np.zeros(4), grad_weight_0=np.zeros((3, 4)))
     shown = {c.tensor: c.shown_by for c in compare(before, after).changes}
     assert shown == {"output": "inputs = 0.0", "grad_weight_0": ""}
+    for found in (before, after):
+        found.families = ["training"]
+        found.cases = {k.replace("layers", "training"): v for k, v in found.cases.items()}
+    assert {c.shown_by for c in compare(before, after).changes} == {""}
 
 
 def test_a_change_at_a_kink_is_a_convention() -> None:
@@ -324,6 +328,22 @@ def test_the_first_layer_is_the_one_whose_output_or_gradient_changed_first() -> 
         {"grad_weight 00 Conv2D/0"}, layers
     )
     assert first_layer({"loss"}, layers) == ""
+
+
+def test_where_a_model_branches_the_layer_that_takes_the_output_is_named() -> None:
+    """The next one in the list may be on another branch."""
+    layers = ["00 Dense", "01 Embedding", "02 LSTM", "03 Add", "04 Dense"]
+    takers = {"00 Dense": ["03 Add"], "01 Embedding": ["02 LSTM"], "02 LSTM": ["03 Add"],
+              "03 Add": [], "04 Dense": []}  # fmt: skip
+    assert "layer 3, Add: the gradient of its inputs" in first_layer(
+        {"grad_output 00 Dense"}, layers, takers
+    )
+    assert "what takes the output of layer 3, Add" in first_layer(
+        {"grad_output 03 Add"}, layers, takers
+    )
+    assert "the loss" in first_layer({"grad_output 04 Dense"}, layers, takers)
+    takers["00 Dense"] = ["02 LSTM", "03 Add"]
+    assert "layer 2, LSTM or layer 3, Add" in first_layer({"grad_output 00 Dense"}, layers, takers)
 
 
 def test_layers_are_counted_beyond_a_hundred() -> None:
@@ -394,6 +414,28 @@ def test_a_change_is_put_down_to_keras_or_tensorflow_by_crossing_them(
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "changed by tensorflow" in page
     assert "http" not in page.replace("http-equiv", "")
+
+
+def test_the_report_shows_tensors_without_elements_and_any_name(tmp_path: Path) -> None:
+    """Of a tensor that is empty there is nothing to draw; names are text."""
+    releases = [Release("3.0.0", "2.21.0"), Release("3.1.0", "2.21.0")]
+    name = "<script>alert(1)</script>"
+    numbers: dict[str, tuple[Array, Array]] = {
+        "empty": (np.zeros((3, 0)), np.zeros((3, 0), np.float16)),
+        name: (np.array([np.nan, 1]), np.array([1, np.inf])),
+    }
+    found = Upgrade(releases)
+    for place, release in enumerate(releases):
+        made_of = {key: pair[place] for key, pair in numbers.items()}
+        found.recordings[release] = made(**made_of)
+        found.recordings[release].title = str(release)
+    found.comparisons = [compare(*found.recordings.values())]
+    write = pytest.importorskip("agreement.upgrade.html").write_report
+    write(tmp_path / "report.html", found)
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "has dtype float16, had float64" in page
+    assert name not in page
+    assert "&lt;script&gt;alert(1)" in page
 
 
 @pytest.mark.parametrize(

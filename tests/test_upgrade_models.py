@@ -27,6 +27,13 @@ def dense(**options):
     return keras.Sequential([layers.Dense(3, **options), layers.Dense(2, dtype="float32")])
 
 
+def branches():
+    first, second = keras.Input((6,)), keras.Input((6,))
+    ends = [layers.Dense(5)(layers.Dense(4)(x)) for x in (first, second)]
+    model = keras.Model([first, second], layers.Add()(ends))
+    return model, [INPUTS, INPUTS], np.ones((4, 5)), "mse"
+
+
 def prints():
     print([1, 2], "\\n[1, 2, 3]")
     return dense(), INPUTS, LABELS, "mse"
@@ -114,6 +121,19 @@ def test_every_head_of_a_model_is_in_its_loss(recorded: Recorder) -> None:
     assert float(found["loss"]) == pytest.approx(float(by_hand))
     heads = {name for name in found if name.startswith("grad_weight") and name.endswith("/0")}
     assert heads == {f"grad_weight 0{i} Dense/0" for i in range(3)}
+
+
+def test_which_layer_takes_the_output_of_which_is_recorded_and_is_no_tensor_to_compare(
+    recorded: Recorder,
+) -> None:
+    """Of branches, whose layers stand in the order of their depth."""
+    made = recorded("branches")
+    found = {k: v.tolist() for k, v in tensors(made).items() if k.startswith("takes ")}
+    assert found == {
+        "takes 00 Dense": [], "takes 01 Dense": [], "takes 02 Dense": [0], "takes 03 Dense": [1],
+        "takes 04 Add": [2, 3],
+    }  # fmt: skip
+    assert compare(made, made).counts.total() == 4 * (2 + 2 * 5 + 2 * 4)
 
 
 def test_a_weight_of_the_model_itself_has_a_gradient(recorded: Recorder) -> None:

@@ -26,7 +26,7 @@ from agreement.upgrade.sides import describe, judge_by_slope, spelled_shape
 from manual_backprop.typing import Array
 from reference.observation import ABSENT, PRESENT, RAISED
 from reference.observe_layers import QUOTIENT, SLOPE
-from reference.observe_model import GIVEN
+from reference.observe_model import GIVEN, TAKES
 
 # The family of a user's own model.
 MODEL = "model"
@@ -58,6 +58,8 @@ def compare(before: Recording, after: Recording, bounds: Bounds = no_bounds) -> 
     for key in keys:
         both.compare_item(key)
     both.doubt_models_that_raise()
+    if before.versions == after.versions and any(c.family == MODEL for c in result.changed):
+        result.notes.append("the releases are the same: has the file of the model changed?")
     for change in result.changes:
         judge_by_slope(change, before, after)
     result.changes.sort(key=_gravity)
@@ -139,8 +141,8 @@ class _Pair:
             self.result.incomparable.append(f"{key}/{name}: the model was given other inputs")
             return
         for tensor in [*tensors[0], *(t for t in tensors[1] if t not in tensors[0])]:
-            if tensor in (SLOPE, QUOTIENT) or tensor.startswith(GIVEN):
-                continue  # what the gradients are judged by, and what a model was given
+            if tensor in (SLOPE, QUOTIENT) or tensor.startswith((GIVEN, TAKES)):
+                continue  # what gradients are judged by, and what a model was given and is
             if any(tensor not in found for found in tensors):
                 words = "no longer there" if tensor in tensors[0] else "was not there before"
                 self._add(_change(key, name, tensor, Outcome.CHANGED, note=words))

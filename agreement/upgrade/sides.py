@@ -35,8 +35,9 @@ def describe(
     shown = outside
     if a.dtype.kind == b.dtype.kind == "f" and (outside & (np.isnan(a) != np.isnan(b))).any():
         shown = outside & (np.isnan(a) != np.isnan(b))
-    # The rows of a weight, or of a state, are no samples.
-    of_samples = not change.tensor.startswith(("grad_weight", "state"))
+    # The rows of weights, states and of what a training reports are no samples.
+    of_samples = change.family != "training" or change.tensor == "predictions"
+    of_samples = of_samples and not change.tensor.startswith(("grad_weight", "state"))
     change.where, change.shown_by = simplest(shown, inputs if of_samples else {})
     change.before, change.after = float(a[change.where]), float(b[change.where])
     if expected is None:
