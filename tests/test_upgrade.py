@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
+import threading
+import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agreement.upgrade import environments, recording
+from agreement.upgrade import environments, recording, releases
 from agreement.upgrade.cases import ACTIVATION_SHAPE, activation_cases
 from agreement.upgrade.comparison import compare
 from agreement.upgrade.counter import Counter
@@ -546,6 +549,38 @@ def test_what_else_a_recorder_prints_is_no_progress(tmp_path: Path) -> None:
     """Such as lists that a user's model prints."""
     program = "print('[1, 2, 3]'); print('[0.5]'); print('[1, 0]'); print('[1, 2]')"
     assert spoken(tmp_path, program) == [55]
+
+
+def test_an_interrupt_does_not_wait_for_what_is_being_recorded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The recorders are ended, also where the interrupt reached this process alone."""
+
+    class Known(Environments):
+        def base(self, tensorflow: str) -> Path:
+            return python
+
+        def release(self, keras: str, base: Path) -> Path:
+            return tmp_path
+
+        def source(self) -> Path:
+            return tmp_path
+
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\necho '[0, 2]'\nexec sleep 60\n")
+    python.chmod(0o755)
+    started = time.monotonic()
+    told: list[int] = []
+
+    def interrupt(done: int, total: int) -> None:
+        told.append(done)
+        if len(told) == 4:  # nothing yet, two environments, the first line of a recorder
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        upgrade(paired(["3.0.0", "3.1.0"], ["2.21.0"]), Known(tmp_path), Asked(), interrupt)
+    assert time.monotonic() - started < 30
+    releases._INTERRUPTED.clear()
 
 
 def test_a_version_without_its_last_zero_is_the_same(

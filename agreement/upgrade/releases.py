@@ -35,6 +35,9 @@ from agreement.upgrade.recording import Recording, RecordingError, read_recordin
 
 # The share of a release's work that its environment is, of 100, for the progress shown.
 ENVIRONMENT_SHARE = 10
+# The recorders that run now, and whether an interrupt ends those that are about to.
+_RUNNING: set[subprocess.Popen[str]] = set()
+_INTERRUPTED = threading.Event()
 # What a recorder says of its progress; a user's model may print anything else.
 PROGRESS = re.compile(r"\[\d+, [1-9]\d*\]")
 
@@ -131,6 +134,7 @@ def upgrade(
     Args:
         advance: told (done, total), 100 for each release.
     """
+    _INTERRUPTED.clear()
     result = Upgrade(list(releases))
     crossed = _crossings(releases)
     wanted = list(dict.fromkeys([*releases, *crossed]))
@@ -176,7 +180,13 @@ def upgrade(
             time.perf_counter() - started, 1
         )
     with ThreadPoolExecutor(max(1, asked.jobs)) as pool:
-        list(pool.map(work, wanted))
+        try:
+            list(pool.map(work, wanted))
+        except BaseException:  # an interrupt: nobody waits for what is being recorded
+            _INTERRUPTED.set()
+            for process in list(_RUNNING):
+                process.kill()
+            raise
     started = time.perf_counter()
     _compare_neighbours(result, crossed)
     result.seconds["compare"] = round(time.perf_counter() - started, 1)
@@ -286,6 +296,9 @@ def run_recorder(
             cwd=nowhere, env=surroundings(paths),
         ) as process:  # fmt: skip
             assert process.stdout is not None
+            _RUNNING.add(process)
+            if _INTERRUPTED.is_set():
+                process.kill()
             try:
                 for line in process.stdout:
                     if PROGRESS.fullmatch(line.strip()):
@@ -294,6 +307,8 @@ def run_recorder(
             except BaseException:
                 process.kill()
                 raise
+            finally:
+                _RUNNING.discard(process)
         if process.returncode:
             complaints.seek(0)
             why = last_line(complaints.read())
