@@ -102,8 +102,17 @@ def _silence() -> Iterator[None]:
 
 
 def numbers(x: Any) -> Array:
-    """A tensor, variable or number as a NumPy array, a copy."""
-    return np.array(x.numpy() if hasattr(x, "numpy") else x)
+    """A tensor, variable or number as a NumPy array, a copy.
+
+    Of the dtypes that a recording lacks, bfloat16 and small integers are widened, which changes no
+    number; of complex numbers both parts stand along a last axis of their own.
+    """
+    found = np.array(x.numpy() if hasattr(x, "numpy") else x)
+    if found.dtype.kind == "c":
+        return np.stack([found.real, found.imag], axis=-1)
+    if found.dtype.name == "bfloat16":
+        return found.astype(np.float32)
+    return found.astype(np.int64) if found.dtype.name in ("int8", "int16", "uint16") else found
 
 
 def member(room: str, name: str, arguments: Mapping[str, Any]) -> Any:

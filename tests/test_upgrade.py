@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
+import threading
+import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -12,13 +15,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agreement.upgrade import environments, recording
+from agreement.upgrade import environments, recording, releases
 from agreement.upgrade.cases import ACTIVATION_SHAPE, activation_cases
 from agreement.upgrade.comparison import compare
 from agreement.upgrade.counter import Counter
 from agreement.upgrade.environments import Environments, UnavailableError
 from agreement.upgrade.items import FAMILIES, catalogue_items, chosen
-from agreement.upgrade.models import first_layer
+from agreement.upgrade.models import first_layer, remarks
 from agreement.upgrade.outcomes import Expected, Outcome, Side
 from agreement.upgrade.recording import (
     Case,
@@ -27,7 +30,7 @@ from agreement.upgrade.recording import (
     read_recording,
     write_recording,
 )
-from agreement.upgrade.releases import Asked, Release, paired, upgrade
+from agreement.upgrade.releases import Asked, Release, Upgrade, paired, run_recorder, upgrade
 from manual_backprop.activations import ACTIVATIONS
 from manual_backprop.losses import LOSSES
 from manual_backprop.typing import Array
@@ -128,6 +131,14 @@ def with_objects(members: dict[str, Array]) -> None:
     members["float32"] = np.array([{}], dtype=object)
 
 
+def misnamed(members: dict[str, Array]) -> None:
+    content = json.loads(members["recording"].tobytes())
+    content["items"]["x"] = content["items"].popitem()[1]
+    members["recording"] = np.frombuffer(json.dumps(content).encode(), np.uint8)
+    del members["checksum"]
+    members["checksum"] = np.frombuffer(recording._checksum(members), np.uint8)
+
+
 def truncated(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-400])
 
@@ -149,10 +160,21 @@ def flipped(path: Path) -> None:
         (rewritten(newer), "version 99"),
         (rewritten(foreign), "is not a recording"),
         (rewritten(with_objects), "Python objects"),
+        (rewritten(misnamed), "has an item 'x'"),
         (lambda path: path.write_bytes(b""), "not a readable recording"),
         (lambda path: path.write_text("hello"), "not a readable recording"),
     ],
-    ids=["truncated", "flipped", "tampered", "newer", "foreign", "objects", "empty", "text"],
+    ids=[
+        "truncated",
+        "flipped",
+        "tampered",
+        "newer",
+        "foreign",
+        "objects",
+        "misnamed",
+        "empty",
+        "text",
+    ],
 )
 def test_a_file_that_is_no_whole_recording_is_one_clear_error(
     tmp_path: Path, damage: Callable[[Path], None], words: str
@@ -250,11 +272,39 @@ def test_within_the_derived_bound_is_rounding_and_a_blunt_bound_excuses_nothing(
     assert outcome(one, other, bounds=lambda *args: blunt) == {Outcome.CHANGED}
 
 
+def test_a_newly_nan_tensor_is_shown_where_it_is_nan() -> None:
+    """And not at an infinity before it."""
+    found = compare(made(a=np.ones(3)), made(a=np.array([1, np.inf, np.nan])))
+    assert {c.outcome for c in found.changes} == {Outcome.NEWLY_NAN}
+    assert {c.where for c in found.changes} == {(2,)}
+
+
+def test_the_rows_of_a_weight_are_not_taken_for_samples() -> None:
+    """Only what has a row for each sample is shown by one."""
+    before = made(output=np.ones(4), grad_weight_0=np.ones((3, 4)))
+    after = made(output=np.zeros(4), grad_weight_0=np.zeros((3, 4)))
+    shown = {c.tensor: c.shown_by for c in compare(before, after).changes}
+    assert shown == {"output": "inputs = 0.0", "grad_weight_0": ""}
+    for found in (before, after):
+        found.families = ["training"]
+        found.cases = {k.replace("layers", "training"): v for k, v in found.cases.items()}
+    assert {c.shown_by for c in compare(before, after).changes} == {""}
+
+
 def test_a_change_at_a_kink_is_a_convention() -> None:
     """Where there is no derivative, either choice is one."""
     expected = {"a": Expected(np.zeros(4), np.zeros(4), np.ones(4, bool))}
     found = compare(made(a=np.zeros(4)), made(a=np.ones(4)), lambda *args: expected)
     assert {c.side for c in found.changes} == {Side.CONVENTION}
+
+
+def test_what_only_one_recording_was_asked_for_is_said_not_to_be_compared() -> None:
+    """Nothing changed, of what both hold."""
+    one, other = made(a=np.ones(2)), made(a=np.ones(2))
+    other.families = ["losses", "layers/Made"]
+    found = compare(one, other)
+    assert found.exit_status == 0
+    assert any("holds losses, layers/Made" in note for note in found.notes)
 
 
 def test_recordings_with_other_inputs_are_not_compared() -> None:
@@ -281,6 +331,35 @@ def test_the_first_layer_is_the_one_whose_output_or_gradient_changed_first() -> 
         {"grad_weight 00 Conv2D/0"}, layers
     )
     assert first_layer({"loss"}, layers) == ""
+
+
+def test_where_a_model_branches_the_layer_that_takes_the_output_is_named() -> None:
+    """The next one in the list may be on another branch."""
+    layers = ["00 Dense", "01 Embedding", "02 LSTM", "03 Add", "04 Dense"]
+    takers = {"00 Dense": ["03 Add"], "01 Embedding": ["02 LSTM"], "02 LSTM": ["03 Add"],
+              "03 Add": [], "04 Dense": []}  # fmt: skip
+    assert "layer 3, Add: the gradient of its inputs" in first_layer(
+        {"grad_output 00 Dense"}, layers, takers
+    )
+    assert "what takes the output of layer 3, Add" in first_layer(
+        {"grad_output 03 Add"}, layers, takers
+    )
+    assert "the loss" in first_layer({"grad_output 04 Dense"}, layers, takers)
+    takers["00 Dense"] = ["02 LSTM", "03 Add"]
+    assert "layer 2, LSTM or layer 3, Add" in first_layer({"grad_output 00 Dense"}, layers, takers)
+
+
+def test_layers_are_counted_beyond_a_hundred() -> None:
+    """As numbers: 100 does not stand before 50."""
+    names = [f"output {number:02d} Dense" for number in range(104)]
+    before = made(**{name: np.ones(2) for name in names})
+    after = made(**{name: np.full(2, 1.0 + (i >= 50)) for i, name in enumerate(names)})
+    for found in (before, after):
+        found.model = "m.py:deep"
+        cases = found.cases.pop("layers/Made/defaults/float32/keras")
+        found.cases = {"model/deep/m.py/float32/keras": cases}
+    told = remarks(compare(before, after).changes, after)
+    assert told == ["deep, float32, smooth: layer 50, Dense: its output is the first that changed"]
 
 
 def test_a_release_that_cannot_be_had_is_one_line_and_the_others_go_on(
@@ -338,6 +417,28 @@ def test_a_change_is_put_down_to_keras_or_tensorflow_by_crossing_them(
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "changed by tensorflow" in page
     assert "http" not in page.replace("http-equiv", "")
+
+
+def test_the_report_shows_tensors_without_elements_and_any_name(tmp_path: Path) -> None:
+    """Of a tensor that is empty there is nothing to draw; names are text."""
+    releases = [Release("3.0.0", "2.21.0"), Release("3.1.0", "2.21.0")]
+    name = "<script>alert(1)</script>"
+    numbers: dict[str, tuple[Array, Array]] = {
+        "empty": (np.zeros((3, 0)), np.zeros((3, 0), np.float16)),
+        name: (np.array([np.nan, 1]), np.array([1, np.inf])),
+    }
+    found = Upgrade(releases)
+    for place, release in enumerate(releases):
+        made_of = {key: pair[place] for key, pair in numbers.items()}
+        found.recordings[release] = made(**made_of)
+        found.recordings[release].title = str(release)
+    found.comparisons = [compare(*found.recordings.values())]
+    write = pytest.importorskip("agreement.upgrade.html").write_report
+    write(tmp_path / "report.html", found)
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "has dtype float16, had float64" in page
+    assert name not in page
+    assert "&lt;script&gt;alert(1)" in page
 
 
 @pytest.mark.parametrize(
@@ -405,6 +506,102 @@ def test_the_command_compares_two_files(tmp_path: Path) -> None:
     told = json.loads(CliRunner().invoke(app, ["compare", *names, "--json"]).output)
     assert (told["exit_status"], told["counts"]) == (1, {"changed": 2})
     assert told["changes"][0]["where"] == [2]
+
+
+def test_an_error_whose_words_look_like_markup_is_shown_as_it_is(tmp_path: Path) -> None:
+    """Brackets of shapes, devices and operations are neither swallowed nor a failure."""
+    from typer.testing import CliRunner
+
+    from agreement.cli import app
+
+    names = [str(tmp_path / name) for name in ("a.npz", "b.npz")]
+    write_recording(names[0], made(a=np.ones(3)))
+    write_recording(names[1], made(RAISED, "ValueError: [inputs] on [/device:CPU:0] :x:"))
+    shown = CliRunner().invoke(app, ["compare", *names])
+    assert (shown.exit_code, "[inputs] on [/device:CPU:0] :x:" in shown.output) == (1, True)
+
+
+def spoken(tmp_path: Path, program: str) -> list[int]:
+    """The progress of a recorder that is this program."""
+    python = tmp_path / "python"
+    python.write_text(f"#!{sys.executable}\n{program}\n")
+    python.chmod(0o755)
+    shares: list[int] = []
+    run_recorder(python, [], tmp_path / "r.npz", Asked(), shares.append)
+    return shares
+
+
+@pytest.mark.parametrize(
+    ("program", "words"),
+    [
+        ("import os; os.kill(os.getpid(), 9)", "ended by signal 9"),
+        ("import sys; sys.exit('Error: no\\nI0000 00:00:17 1 x.cc:1] noise')", "Error: no"),
+        ("import sys; sys.exit('no\\nI0000 00:00:17 1 x.cc:1] noise')", "recorded: no"),
+    ],
+)
+def test_what_a_recorder_dies_of_is_told(tmp_path: Path, program: str, words: str) -> None:
+    """A signal, or its last words without a framework's notices."""
+    with pytest.raises(RecordingError, match=f"{words}$"):
+        spoken(tmp_path, program)
+
+
+def test_what_else_a_recorder_prints_is_no_progress(tmp_path: Path) -> None:
+    """Such as lists that a user's model prints."""
+    program = "print('[1, 2, 3]'); print('[0.5]'); print('[1, 0]'); print('[1, 2]')"
+    assert spoken(tmp_path, program) == [55]
+
+
+def test_an_interrupt_does_not_wait_for_what_is_being_recorded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The recorders are ended, also where the interrupt reached this process alone."""
+
+    class Known(Environments):
+        def base(self, tensorflow: str) -> Path:
+            return python
+
+        def release(self, keras: str, base: Path) -> Path:
+            return tmp_path
+
+        def source(self) -> Path:
+            return tmp_path
+
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\necho '[0, 2]'\nexec sleep 60\n")
+    python.chmod(0o755)
+    started = time.monotonic()
+    told: list[int] = []
+
+    def interrupt(done: int, total: int) -> None:
+        told.append(done)
+        if len(told) == 4:  # nothing yet, two environments, the first line of a recorder
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        upgrade(paired(["3.0.0", "3.1.0"], ["2.21.0"]), Known(tmp_path), Asked(), interrupt)
+    assert time.monotonic() - started < 30
+    releases._INTERRUPTED.clear()
+
+
+def test_a_version_without_its_last_zero_is_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """3.15 installs 3.15.0."""
+
+    class Known(Environments):
+        def base(self, tensorflow: str) -> Path:
+            return tmp_path
+
+        def release(self, keras: str, base: Path) -> Path:
+            return tmp_path
+
+    def run(python: Path, paths: object, file: Path, *rest: object) -> None:
+        write_recording(file, made(keras="3.15.0", a=np.ones(2)))
+
+    monkeypatch.setattr("agreement.upgrade.releases.run_recorder", run)
+    found = upgrade(paired(["3.15", "3.16"], ["2.21.0"]), Known(tmp_path), Asked(("layers",)))
+    assert [release.keras for release in found.recordings] == ["3.15"]
+    assert "imports keras 3.15.0 instead" in found.failures[Release("3.16", "2.21.0")]
 
 
 def test_recording_needs_nothing_of_the_judge() -> None:

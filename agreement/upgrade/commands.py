@@ -42,10 +42,10 @@ def record(
     from agreement.upgrade.recorder import record as run
     from agreement.upgrade.recording import write_recording
 
-    if not file.absolute().parent.is_dir():
-        raise ValueError(f"FILE: {file} lies in no directory that exists; create it first.")
+    check_output("FILE", file)
     with progress("recording", quiet=as_json) as advance_to:
         recording = run(names_in(only), model, advance_to)
+    check_models(recording)
     write_recording(file, recording)
     facts = {
         "file": str(file),
@@ -61,6 +61,30 @@ def record(
             f"{file}: keras {facts['keras']} on tensorflow {facts['tensorflow']}, "
             f"{facts['items']} items, {facts['cases']} cases, {facts['bytes']} bytes"
         )
+
+
+def check_output(argument: str, file: Path) -> None:
+    """Refuse a file that could not be written, before the work that it is for.
+
+    Raises:
+        ValueError: for a directory, or a file in none.
+    """
+    if not file.absolute().parent.is_dir():
+        raise ValueError(f"{argument}: {file} lies in no directory that exists; create it first.")
+    if file.is_dir():
+        raise ValueError(f"{argument}: {file} is a directory; expected a file.")
+
+
+def check_models(recording: Any) -> None:
+    """Refuse a model of which nothing but errors was recorded.
+
+    Raises:
+        ValueError: with the first of its errors.
+    """
+    items = [cases for key, cases in recording.cases.items() if key.startswith("model/")]
+    seen = [case.observation for cases in items for case in cases.values()]
+    if seen and not any(found.tensors for found in seen):
+        raise ValueError(f"--model: {recording.model} raises {seen[0].error}")
 
 
 def compare(
@@ -79,6 +103,10 @@ def compare(
     from agreement.upgrade.recording import read_recording
 
     old = read_recording(before)
+    if model and after is not None:
+        raise ValueError("--model: is for the installed Keras; two files hold what they hold.")
+    if model and not old.model:
+        raise ValueError(f"--model: {before} holds no model to compare with; record it again.")
     if after is not None:
         new = read_recording(after)
     else:
@@ -117,12 +145,18 @@ def upgrade(
     from agreement.upgrade.models import absolute
     from agreement.upgrade.releases import Asked, paired
     from agreement.upgrade.releases import upgrade as run
+    from reference.observe_model import located
 
     releases = paired(versions, names_in(tensorflow))
     families = chosen(names_in(only)) if only else ()
+    if model:
+        located(model)
     asked = Asked(families, absolute(model), jobs, fresh)
-    if not output.absolute().parent.is_dir():
-        raise ValueError(f"--output: {output} lies in no directory that exists; create it first.")
+    check_output("--output", output)
+    if output.suffix == ".json":
+        raise ValueError(
+            f"--output: {output} would be overwritten by the JSON; name an .html file."
+        )
     environments = Environments(cache or default_cache(), python or sys.executable)
     with progress("building environments and recording", quiet=as_json) as advance_to:
         found = run(releases, environments, asked, advance_to)

@@ -26,6 +26,7 @@ from agreement.upgrade.sides import describe, judge_by_slope, spelled_shape
 from manual_backprop.typing import Array
 from reference.observation import ABSENT, PRESENT, RAISED
 from reference.observe_layers import QUOTIENT, SLOPE
+from reference.observe_model import GIVEN, TAKES
 
 # The family of a user's own model.
 MODEL = "model"
@@ -48,9 +49,17 @@ def compare(before: Recording, after: Recording, bounds: Bounds = no_bounds) -> 
         )
     if before.machine != after.machine:
         result.notes.append("recorded on different machines: other kernels may round otherwise")
+    if set(asked[0]) != set(asked[1]):
+        held = [
+            f"{f.title} holds {', '.join(a)}" for f, a in zip((before, after), asked, strict=True)
+        ]
+        result.notes.append(f"compared is what both hold: {'; '.join(held)}")
     both = _Pair(before, after, bounds, result)
     for key in keys:
         both.compare_item(key)
+    both.doubt_models_that_raise()
+    if before.versions == after.versions and any(c.family == MODEL for c in result.changed):
+        result.notes.append("the releases are the same: has the file of the model changed?")
     for change in result.changes:
         judge_by_slope(change, before, after)
     result.changes.sort(key=_gravity)
@@ -82,6 +91,23 @@ class _Pair:
             else:
                 self.result.incomparable.append(f"{key}/{name}: only in one recording")
 
+    def doubt_models_that_raise(self) -> None:
+        """A user's model that raises whatever it is tried with, on both sides, tells nothing."""
+        cases: dict[str, list[tuple[str, str, str]]] = {}
+        for key, old in self.before.cases.items():
+            new = self.after.cases.get(key, {})
+            for name in (name for name in old if name in new and key.startswith(f"{MODEL}/")):
+                seen = old[name].observation, new[name].observation
+                raises = all(found.status == RAISED for found in seen)
+                place = "/".join(key.split("/")[:3])
+                cases.setdefault(place, []).append((key, name, seen[1].error if raises else ""))
+        for mine in cases.values():
+            failing = [(f"{key}/{name}", error) for key, name, error in mine if error]
+            if len(failing) == len(mine):
+                self.result.incomparable += [f"{which}: raises {why}" for which, why in failing]
+            else:
+                self.result.notes += [f"{which}: raises {why}" for which, why in failing]
+
     def _compare_case(self, key: str, name: str, old: Case, new: Case) -> None:
         statuses = old.observation.status, new.observation.status
         if statuses == (ABSENT, ABSENT):
@@ -110,9 +136,13 @@ class _Pair:
     def _compare_tensors(self, key: str, name: str, old: Case, new: Case) -> None:
         expected: Mapping[str, Expected] | None = None
         tensors = old.observation.tensors, new.observation.tensors
+        given = [{t: x for t, x in found.items() if t.startswith(GIVEN)} for found in tensors]
+        if all(given) and not _same_inputs(*given):
+            self.result.incomparable.append(f"{key}/{name}: the model was given other inputs")
+            return
         for tensor in [*tensors[0], *(t for t in tensors[1] if t not in tensors[0])]:
-            if tensor in (SLOPE, QUOTIENT):
-                continue  # what the gradients are judged by
+            if tensor in (SLOPE, QUOTIENT) or tensor.startswith((GIVEN, TAKES)):
+                continue  # what gradients are judged by, and what a model was given and is
             if any(tensor not in found for found in tensors):
                 words = "no longer there" if tensor in tensors[0] else "was not there before"
                 self._add(_change(key, name, tensor, Outcome.CHANGED, note=words))

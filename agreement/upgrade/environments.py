@@ -184,5 +184,6 @@ def _run(command: Sequence[str], what: str) -> str:
 def last_line(text: str) -> str:
     """What an installer or a process said last, or the last thing that it called an error."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
+    lines = [line for line in lines if not re.match(r"[IWE]\d{4} \d\d:|WARNING: All log", line)]
     errors = [line for line in lines if re.match(r"(?i)(error|×|.*Error:)", line)]
     return (errors or lines or ["no reason given"])[-1][:300]

@@ -90,7 +90,7 @@ def _tensor(change: Change, pair: list[Recording]) -> dict[str, Any] | None:
         if case is None or change.tensor not in case.observation.tensors:
             return None
         arrays.append(case.observation.tensors[change.tensor])
-    if arrays[0].shape != arrays[1].shape:
+    if arrays[0].shape != arrays[1].shape or not arrays[0].size:
         return None
     width = arrays[0].shape[-1] if arrays[0].ndim else 1
     rows = max(1, SHOWN_ELEMENTS // max(width, 1))

@@ -220,12 +220,30 @@ def chosen(only: Sequence[str]) -> tuple[str, ...]:
     """What is asked for, every family without: families, or members such as losses/huber.
 
     Raises:
-        ValueError: for a family that there is not.
+        ValueError: for a family, or a member of one, that there is not.
     """
     for name in only:
-        if name.partition("/")[0] not in FAMILIES:
+        family, _, member = name.partition("/")
+        if family not in FAMILIES:
             raise unknown_name("--only", name, FAMILIES)
+        if "/" in name and member not in (members := _member_names(family)):
+            raise unknown_name("--only", name, [f"{family}/{known}" for known in members])
     return tuple(dict.fromkeys(only)) or tuple(FAMILIES)
+
+
+def _member_names(family: str) -> list[str]:
+    """Of a family: those of the catalogue, or of the tables of layers and training."""
+    catalogues: dict[str, Mapping[str, Any]] = {
+        "activations": ACTIVATIONS,
+        "losses": LOSSES,
+        "regularizers": REGULARIZERS,
+        "optimizers": OPTIMIZERS,
+        "schedules": SCHEDULES,
+        "initializers": INITIALIZERS,
+    }
+    if family in catalogues:
+        return [*catalogues[family]]
+    return [*dict.fromkeys(item.function for item in FAMILIES[family]())]
 
 
 def covers(asked: Sequence[str], key: str) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -12,6 +12,8 @@ from agreement.upgrade.items import DTYPES, EAGER, Item
 from agreement.upgrade.layers import drawing
 from agreement.upgrade.outcomes import QUIET, Change
 from agreement.upgrade.recording import Recording
+from manual_backprop.typing import Array
+from reference.observe_model import TAKES
 
 
 def model_items(path: str) -> Iterator[Item]:
@@ -41,7 +43,11 @@ def absolute(path: str) -> str:
     return f"{Path(file).absolute()}:{function}" if file else path
 
 
-def first_layer(changed: Collection[str], layers: Sequence[str]) -> str:
+def first_layer(
+    changed: Collection[str],
+    layers: Sequence[str],
+    takers: Mapping[str, Sequence[str]] | None = None,
+) -> str:
     """The layer in which a change begins, in words; "" if no layer's tensor changed.
 
     Forward, it is the first layer whose output changed. If none did, it is the one nearest to
@@ -51,14 +57,20 @@ def first_layer(changed: Collection[str], layers: Sequence[str]) -> str:
     Args:
         changed: names of tensors, as ``reference.observe_model`` gives them.
         layers: all, from the inputs on, such as "00 Dense".
+        takers: for each layer those that take its output; the next one without.
     """
     for layer in layers:
         if f"output {layer}" in changed:
             return f"{_spelled(layer)}: its output is the first that changed"
     for number, layer in reversed([*enumerate(layers)]):
         if f"grad_output {layer}" in changed:
-            above = layers[number + 1] if number + 1 < len(layers) else ""
-            guilty = _spelled(above) if above else "the loss"
+            above = [*layers[number + 1 : number + 2]]
+            if above and takers is not None:
+                above = [*takers.get(layer, ())]
+                guilty = f"what takes the output of {_spelled(layer)}"
+            else:
+                guilty = "the loss"
+            guilty = " or ".join(map(_spelled, above)) or guilty
             return f"{guilty}: the gradient of its inputs is the first that changed"
         if any(name.startswith(f"grad_weight {layer}/") for name in changed):
             return f"{_spelled(layer)}: the gradient of its weights is the first that changed"
@@ -68,6 +80,17 @@ def first_layer(changed: Collection[str], layers: Sequence[str]) -> str:
 def _spelled(layer: str) -> str:
     number, _, kind = layer.partition(" ")
     return f"layer {int(number)}, {kind}"
+
+
+def _takers(tensors: Mapping[str, Array], layers: Sequence[str]) -> dict[str, list[str]] | None:
+    """For each layer those that take its output; None where that was not recorded."""
+    if not any(name.startswith(TAKES) for name in tensors):
+        return None
+    found: dict[str, list[str]] = {layer: [] for layer in layers}
+    for taker in layers:
+        for number in tensors.get(f"{TAKES}{taker}", ()):
+            found[layers[int(number)]].append(taker)
+    return found
 
 
 def remarks(changes: Sequence[Change], recording: Recording) -> list[str]:
@@ -86,7 +109,9 @@ def remarks(changes: Sequence[Change], recording: Recording) -> list[str]:
                     if tensor.startswith(("output ", "grad_weight "))
                 )
             ]
-            words = first_layer({c.tensor for c in mine if c.outcome not in QUIET}, sorted(layers))
+            layers.sort(key=lambda layer: int(layer.partition(" ")[0]))  # more than a hundred too
+            changed = {c.tensor for c in mine if c.outcome not in QUIET}
+            words = first_layer(changed, layers, _takers(tensors, layers))
             if words:
                 found.append(f"{key.split('/')[1]}, {key.split('/')[3]}, {name}: {words}")
     return found

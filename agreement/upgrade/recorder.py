@@ -17,6 +17,7 @@ import numpy as np
 
 from agreement.upgrade.items import Item, catalogue_items, chosen
 from agreement.upgrade.recording import Case, Recording, write_recording
+from reference.observe_model import located
 
 
 def record(
@@ -36,12 +37,14 @@ def record(
         ImportError: where Keras or TensorFlow cannot be imported.
     """
     families = () if model and not only else chosen(only)
+    if model:
+        located(model)
     items: list[Item] = list(catalogue_items(families))
+    _fix_what_varies()
     if model:
         from agreement.upgrade.models import model_items
 
         items += model_items(model)
-    _fix_what_varies()
     recording = Recording(versions(), machine(), list(families), model)
     for number, item in enumerate(items):
         advance(number, len(items))

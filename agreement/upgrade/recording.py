@@ -33,6 +33,8 @@ FORMAT = "agreement-recording"
 VERSION = 1
 # The most that a recording may hold unpacked, in bytes; one of the whole catalogue has 10 MB.
 LARGEST = 1 << 30
+# Of an item's key: family, function, variant, dtype and mode.
+PARTS = 5
 BLOCKS = ("float16", "float32", "float64", "bool", "int32", "int64", "uint32", "uint8")
 
 
@@ -185,6 +187,10 @@ def _read(reader: _Reader, path: str) -> Recording:
         title=str(path),
     )
     for key, cases in content["items"].items():
+        if len(key.split("/")) < PARTS:
+            raise ArchiveError(
+                f"has an item {key[:40]!r}, which no recording has; record it again."
+            )
         recording.cases[key] = {name: _case(entry, arrays) for name, entry in cases.items()}
     return recording
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import re
 import secrets
 import subprocess
 import tempfile
@@ -34,6 +35,11 @@ from agreement.upgrade.recording import Recording, RecordingError, read_recordin
 
 # The share of a release's work that its environment is, of 100, for the progress shown.
 ENVIRONMENT_SHARE = 10
+# The recorders that run now, and whether an interrupt ends those that are about to.
+_RUNNING: set[subprocess.Popen[str]] = set()
+_INTERRUPTED = threading.Event()
+# What a recorder says of its progress; a user's model may print anything else.
+PROGRESS = re.compile(r"\[\d+, [1-9]\d*\]")
 
 
 @dataclass(frozen=True)
@@ -128,6 +134,7 @@ def upgrade(
     Args:
         advance: told (done, total), 100 for each release.
     """
+    _INTERRUPTED.clear()
     result = Upgrade(list(releases))
     crossed = _crossings(releases)
     wanted = list(dict.fromkeys([*releases, *crossed]))
@@ -173,7 +180,13 @@ def upgrade(
             time.perf_counter() - started, 1
         )
     with ThreadPoolExecutor(max(1, asked.jobs)) as pool:
-        list(pool.map(work, wanted))
+        try:
+            list(pool.map(work, wanted))
+        except BaseException:  # an interrupt: nobody waits for what is being recorded
+            _INTERRUPTED.set()
+            for process in list(_RUNNING):
+                process.kill()
+            raise
     started = time.perf_counter()
     _compare_neighbours(result, crossed)
     result.seconds["compare"] = round(time.perf_counter() - started, 1)
@@ -249,11 +262,16 @@ def _record(
             partial.unlink(missing_ok=True)
     recording = read_recording(kept)
     recording.title = str(release)
-    if recording.versions["keras"] != release.keras:
+    if _short(recording.versions["keras"]) != _short(release.keras):
         raise RecordingError(
             f"{release}: imports keras {recording.versions['keras']} instead; empty the cache."
         )
     return recording
+
+
+def _short(version: str) -> str:
+    """A version without zeros at its end: 3.15 is 3.15.0."""
+    return re.sub(r"(\.0)+$", "", version)
 
 
 def run_recorder(
@@ -278,17 +296,25 @@ def run_recorder(
             cwd=nowhere, env=surroundings(paths),
         ) as process:  # fmt: skip
             assert process.stdout is not None
+            _RUNNING.add(process)
+            if _INTERRUPTED.is_set():
+                process.kill()
             try:
                 for line in process.stdout:
-                    if line.startswith("["):
+                    if PROGRESS.fullmatch(line.strip()):
                         done, total = json.loads(line)
                         advance(ENVIRONMENT_SHARE + (100 - ENVIRONMENT_SHARE) * done // total)
             except BaseException:
                 process.kill()
                 raise
+            finally:
+                _RUNNING.discard(process)
         if process.returncode:
             complaints.seek(0)
-            raise RecordingError(f"{what}: cannot be recorded: {last_line(complaints.read())}")
+            why = last_line(complaints.read())
+            if process.returncode < 0:
+                why = f"the process was ended by signal {-process.returncode}"
+            raise RecordingError(f"{what}: cannot be recorded: {why}")
 
 
 def _name(release: Release, base: Path, source: Path, asked: Asked) -> str:

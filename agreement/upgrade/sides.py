@@ -32,7 +32,13 @@ def describe(
     change.elements, change.size = int(outside.sum()), int(outside.size)
     if not change.elements:
         return
-    change.where, change.shown_by = simplest(outside, inputs)
+    shown = outside
+    if a.dtype.kind == b.dtype.kind == "f" and (outside & (np.isnan(a) != np.isnan(b))).any():
+        shown = outside & (np.isnan(a) != np.isnan(b))
+    # The rows of weights, states and of what a training reports are no samples.
+    of_samples = change.family != "training" or change.tensor == "predictions"
+    of_samples = of_samples and not change.tensor.startswith(("grad_weight", "state"))
+    change.where, change.shown_by = simplest(shown, inputs if of_samples else {})
     change.before, change.after = float(a[change.where]), float(b[change.where])
     if expected is None:
         return

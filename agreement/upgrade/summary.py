@@ -50,8 +50,10 @@ def table(comparison: Comparison) -> Table:
     """A rich table: a row for each function of which something changed."""
     # Imported here: a comparison in a loop need not load rich.
     from rich.table import Table
+    from rich.text import Text
 
-    title = f"{named(comparison.before)}  →  {named(comparison.after)}"
+    # Text, since an error's own words may look like rich's markup.
+    title = Text(f"{named(comparison.before)}  →  {named(comparison.after)}", "table.title")
     made = Table(title=title)
     made.add_column("function")
     made.add_column("what")
@@ -62,10 +64,10 @@ def table(comparison: Comparison) -> Table:
         sides = Counter(str(change.side) for change in changes if change.side is not Side.UNKNOWN)
         largest = max(change.difference for change in changes)
         made.add_row(
-            f"{family}\n{function}",
+            Text(f"{family}\n{function}"),
             "\n".join(part for part in (_counted(outcomes), _counted(sides)) if part),
             f"{largest:.1e}" if largest else "",
-            remark(example(changes)),
+            Text(remark(example(changes))),
         )
     return made
 
