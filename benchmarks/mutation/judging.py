@@ -1,0 +1,171 @@
+"""Judging mutants one after another, each in a forked child of a process that has all loaded."""
+
+from __future__ import annotations
+
+import compileall
+import gc
+import importlib
+import os
+import pickle
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from benchmarks.mutation import stages
+from benchmarks.mutation.forks import Failed, in_child
+from benchmarks.mutation.mutants import Mutant
+from benchmarks.mutation.patching import is_patchable, patch
+from benchmarks.mutation.stages import Baseline, Failures, Suite
+
+# A mutant may take this many times as long as the original, and some seconds more.
+PATIENCE, GRACE, LONGEST = 4, 20.0, 3600.0
+# Who noticed a mutant: a stage, or the harness by raising (or by never coming to an end).
+HARNESS, RAISES, TESTS, NOBODY = "harness", "raises", "tests", ""
+
+
+class Outcome(NamedTuple):
+    """Who noticed a mutant, and how."""
+
+    by: str
+    how: str = ""
+
+
+def copy_of(root: Path) -> Path:
+    """A copy of the repository, for one process that changes it."""
+    folder = Path(tempfile.mkdtemp(prefix="mutation-")).resolve()
+    ignored = shutil.ignore_patterns(".git", ".venv", "__pycache__", ".*_cache", ".hypothesis")
+    shutil.copytree(root, folder, ignore=ignored, dirs_exist_ok=True)
+    compileall.compile_dir(folder, quiet=2)  # children write no bytecode, but read it
+    return folder
+
+
+def meet_original(root: Path, suite: Suite) -> Baseline:
+    """Run the original; see ``stages.baseline``."""
+    folder = copy_of(root)
+    try:
+        return in_child(lambda: stages.baseline(suite), folder, LONGEST)
+    finally:
+        shutil.rmtree(folder)
+
+
+def serve(root: Path, suite: Suite, before: Baseline, tasks: Any, outcomes: Any) -> None:
+    """A process that judges the mutants of a queue and puts (number, outcome) in another.
+
+    It collects the tests once; a child that needs nothing imported anew finds them collected.
+    """
+    folder = copy_of(root)
+    try:
+        nothing = os.open(os.devnull, os.O_RDWR)
+        for stream in range(3):
+            os.dup2(nothing, stream)
+        os.chdir(folder)
+        sys.path.insert(0, str(folder))
+        replay = importlib.import_module("benchmarks.mutation.replay")
+        replay.Answers(pickle.loads(before.answers))
+        if suite.harness:
+            list(replay.checks())
+        judge = Judge(folder, before, tasks, outcomes)
+        pytest.main([*stages.OPTIONS, *suite.test_files()], plugins=[judge])
+    finally:
+        shutil.rmtree(folder)
+
+
+class Judge(Failures):
+    """A pytest plugin: instead of running the tests it judges mutants by them."""
+
+    def __init__(self, folder: Path, before: Baseline, tasks: Any, outcomes: Any) -> None:
+        super().__init__()
+        self.folder = folder
+        self.before = before
+        self.tasks = tasks
+        self.outcomes = outcomes
+
+    def pytest_runtestloop(self, session: Any) -> bool:
+        """Called when all tests have been collected, to run them."""
+        items = {item.nodeid: item for item in session.items}
+        gc.collect()
+        gc.freeze()  # so that children do not copy what they only read
+        while (task := self.tasks.get())[1] is not None:
+            number, mutant = task
+            self.outcomes.put((number, self.outcome(mutant, items)))
+        return True
+
+    def outcome(self, mutant: Mutant, items: dict[str, Any]) -> Outcome:
+        """Who notices the mutant."""
+        target = self.folder / mutant.path
+        original, when = target.read_bytes(), target.stat().st_mtime_ns
+        target.write_text(mutant.source, encoding="utf-8")
+        try:
+            if is_patchable(mutant):
+                return self._noticed_patched(mutant, items)
+            return self._noticed_anew(mutant)
+        finally:
+            target.write_bytes(original)
+            os.utime(target, ns=(when, when))  # so that its bytecode is valid again
+
+    def _noticed_patched(self, mutant: Mutant, items: dict[str, Any]) -> Outcome:
+        def by_harness() -> str:
+            patch(mutant)
+            return stages.noticed_by_harness(self.before, self._checks_for(mutant))
+
+        def by_tests() -> str:
+            patch(mutant)
+            chosen = [items[name] for name in self._tests_for(mutant)]
+            return stages.noticed_by_tests(chosen, self)
+
+        return self._outcome(mutant, by_harness, by_tests, anew=False)
+
+    def _noticed_anew(self, mutant: Mutant) -> Outcome:
+        replay = "benchmarks.mutation.replay"
+
+        def with_answers() -> None:
+            importlib.import_module(replay).Answers(pickle.loads(self.before.answers))
+
+        def by_harness() -> str:
+            with_answers()
+            return stages.noticed_by_harness(self.before, self._checks_for(mutant))
+
+        def by_tests() -> str:
+            with_answers()
+            return stages.noticed_by_tests_anew(self._tests_for(mutant))
+
+        return self._outcome(mutant, by_harness, by_tests, anew=True)
+
+    def _outcome(
+        self,
+        mutant: Mutant,
+        by_harness: Callable[[], str],
+        by_tests: Callable[[], str],
+        *,
+        anew: bool,
+    ) -> Outcome:
+        checks = sum(self.before.checks[number].seconds for number in self._checks_for(mutant))
+        tests = sum(self.before.tests[name].seconds for name in self._tests_for(mutant))
+        ways = (HARNESS, RAISES, checks, by_harness), (TESTS, TESTS, tests, by_tests)
+        for name, raising, seconds, ask in ways:
+            if not seconds:
+                continue
+            try:
+                how = in_child(ask, self.folder, PATIENCE * seconds + GRACE, anew=anew)
+            except Failed as failed:
+                return Outcome(raising, str(failed))
+            if how:
+                return Outcome(name, how)
+        return Outcome(NOBODY)
+
+    def _checks_for(self, mutant: Mutant) -> Sequence[int]:
+        """The checks that can meet the change, the quickest first."""
+        checks = self.before.checks
+        met = [n for n, asked in enumerate(checks) if mutant.is_met_by(asked.called)]
+        return sorted(met, key=lambda number: checks[number].seconds)
+
+    def _tests_for(self, mutant: Mutant) -> Sequence[str]:
+        """Likewise the tests."""
+        tests = self.before.tests
+        met = [name for name, cost in tests.items() if mutant.is_met_by(cost.called)]
+        return sorted(met, key=lambda name: tests[name].seconds)
