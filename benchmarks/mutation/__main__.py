@@ -44,7 +44,7 @@ from benchmarks.mutation.judging import (
 )
 from benchmarks.mutation.mutants import Mutant, mutants_of
 from benchmarks.mutation.stages import Baseline, Suite
-from benchmarks.mutation.survivors import as_entries, listed
+from benchmarks.mutation.survivors import as_entries, entries
 
 ROOT = Path(__file__).parents[2]
 # Loaded once, before any mutant: all that our packages import, except our packages.
@@ -64,7 +64,7 @@ SUITES = (
         True,
         ("test_layers", "test_models", "test_bad_input", "test_bad_function_input", "test_losses",
          "test_training", "test_regularizers", "test_piecewise", "test_smooth", "test_*_losses",
-         "test_optimizers", "test_initializers", "test_examples"),
+         "test_optimizers", "test_initializers", "test_examples", "test_catalogue", "test_seeds"),
         # Hundreds of trajectories under Keras; the harness follows one of every variant.
         ("test_every_slot_and_weight_agrees_after_every_step", "test_graph_mode_agrees",
          "test_xla_agrees", "test_hostile_gradients_raise_no_false_alarm",
@@ -203,16 +203,18 @@ def _table(judged: Sequence[tuple[Mutant, Outcome]]) -> Table:
 
 def _compare_with_list(judged: Sequence[tuple[Mutant, Outcome]]) -> int:
     survivors = [mutant for mutant, outcome in judged if not outcome.by]
-    reasons = listed()
-    unlisted = [mutant for mutant in survivors if mutant.key not in reasons]
+    listed = entries()
+    reasons = {m: next((e.reason for e in listed if e.explains(m)), "") for m in survivors}
+    unlisted = [mutant for mutant, reason in reasons.items() if not reason]
     paths = {mutant.path for mutant, _ in judged}
-    gone = {path for path, *_ in reasons if not (ROOT / path).exists()}
-    stale = {key for key in reasons if key[0] in paths | gone} - {m.key for m in survivors}
+    complete = paths >= {str(path) for suite in SUITES for path in _files(suite.modules)}
+    due = [entry for entry in listed if complete or entry.is_within(paths)]
+    stale = [entry for entry in due if not any(map(entry.explains, survivors))]
     if unlisted:
         print(f"# {len(unlisted)} survivors are not listed:\n\n{as_entries(unlisted)}")
-    for key in sorted(stale):
-        print("listed, but noticed or gone:", *key, sep="\n    ")
-    kinds = Counter(reasons[m.key].partition(":")[0] for m in survivors if m.key in reasons)
+    for entry in stale:
+        print(f"listed, but noticed or gone: {entry}")
+    kinds = Counter(reason.partition(":")[0] for reason in reasons.values() if reason)
     print(", ".join(f"{count} {kind}" for kind, count in kinds.items()) or "no listed survivors")
     return 1 if unlisted or stale else 0
 

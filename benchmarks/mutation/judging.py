@@ -101,52 +101,61 @@ class Judge(Failures):
         original, when = target.read_bytes(), target.stat().st_mtime_ns
         target.write_text(mutant.source, encoding="utf-8")
         try:
+            outcome = Outcome(NOBODY)
             if is_patchable(mutant):
-                return self._noticed_patched(mutant, items)
-            return self._noticed_anew(mutant)
+                outcome = self._noticed_patched(mutant, items)
+                if (mutant.path, mutant.runs_in) not in self.before.early:
+                    return outcome
+            return outcome if outcome.by else self._noticed_anew(mutant)
         finally:
             target.write_bytes(original)
             os.utime(target, ns=(when, when))  # so that its bytecode is valid again
 
     def _noticed_patched(self, mutant: Mutant, items: dict[str, Any]) -> Outcome:
+        """Who notices it in the functions that are loaded."""
+        checks, tests = self._concerned(mutant, anew=False)
+
         def by_harness() -> str:
             patch(mutant)
-            return stages.noticed_by_harness(self.before, self._checks_for(mutant))
+            return stages.noticed_by_harness(self.before, checks)
 
         def by_tests() -> str:
             patch(mutant)
-            chosen = [items[name] for name in self._tests_for(mutant)]
-            return stages.noticed_by_tests(chosen, self)
+            return stages.noticed_by_tests([items[name] for name in tests], self)
 
-        return self._outcome(mutant, by_harness, by_tests, anew=False)
+        return self._first(by_harness, by_tests, checks, tests, anew=False)
 
     def _noticed_anew(self, mutant: Mutant) -> Outcome:
-        replay = "benchmarks.mutation.replay"
+        """Who notices it when all our packages are imported from the changed copy."""
+        checks, tests = self._concerned(mutant, anew=True)
 
         def with_answers() -> None:
-            importlib.import_module(replay).Answers(pickle.loads(self.before.answers))
+            replay = importlib.import_module("benchmarks.mutation.replay")
+            replay.Answers(pickle.loads(self.before.answers))
 
         def by_harness() -> str:
             with_answers()
-            return stages.noticed_by_harness(self.before, self._checks_for(mutant))
+            return stages.noticed_by_harness(self.before, checks)
 
         def by_tests() -> str:
             with_answers()
-            return stages.noticed_by_tests_anew(self._tests_for(mutant))
+            return stages.noticed_by_tests_anew(tests)
 
-        return self._outcome(mutant, by_harness, by_tests, anew=True)
+        return self._first(by_harness, by_tests, checks, tests, anew=True)
 
-    def _outcome(
+    def _first(
         self,
-        mutant: Mutant,
         by_harness: Callable[[], str],
         by_tests: Callable[[], str],
+        checks: Sequence[int],
+        tests: Sequence[str],
         *,
         anew: bool,
     ) -> Outcome:
-        checks = sum(self.before.checks[number].seconds for number in self._checks_for(mutant))
-        tests = sum(self.before.tests[name].seconds for name in self._tests_for(mutant))
-        ways = (HARNESS, RAISES, checks, by_harness), (TESTS, TESTS, tests, by_tests)
+        """Who notices first."""
+        checking = sum(self.before.checks[number].seconds for number in checks)
+        testing = sum(self.before.tests[name].seconds for name in tests)
+        ways = (HARNESS, RAISES, checking, by_harness), (TESTS, TESTS, testing, by_tests)
         for name, raising, seconds, ask in ways:
             if not seconds:
                 continue
@@ -158,14 +167,11 @@ class Judge(Failures):
                 return Outcome(name, how)
         return Outcome(NOBODY)
 
-    def _checks_for(self, mutant: Mutant) -> Sequence[int]:
-        """The checks that can meet the change, the quickest first."""
-        checks = self.before.checks
-        met = [n for n, asked in enumerate(checks) if mutant.is_met_by(asked.called)]
-        return sorted(met, key=lambda number: checks[number].seconds)
-
-    def _tests_for(self, mutant: Mutant) -> Sequence[str]:
-        """Likewise the tests."""
-        tests = self.before.tests
-        met = [name for name, cost in tests.items() if mutant.is_met_by(cost.called)]
-        return sorted(met, key=lambda name: tests[name].seconds)
+    def _concerned(self, mutant: Mutant, *, anew: bool) -> tuple[list[int], list[str]]:
+        """The numbers of the checks and the ids of the tests that can meet it, quickest first."""
+        before = self.before
+        checks = [n for n, c in enumerate(before.checks) if mutant.is_met_by(c.called, anew=anew)]
+        tests = [name for name, c in before.tests.items() if mutant.is_met_by(c.called, anew=anew)]
+        checks.sort(key=lambda number: before.checks[number].seconds)
+        tests.sort(key=lambda name: before.tests[name].seconds)
+        return checks, tests

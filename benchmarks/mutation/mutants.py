@@ -4,7 +4,8 @@ Every arithmetic operator and every comparison has one or two replacements (``RE
 opposite, and of an order the other side of equality, as PIT and mutmut have it. Cosmic Ray's other
 replacements (seven for each comparison, eleven for each arithmetic operator) are noticed wherever
 those are, or raise on arrays of floats, which would flatter the score. Left out besides: operators
-that need arguments, what is no Python, and annotations, which are never evaluated.
+that need arguments, what is no Python, annotations, which are never evaluated, and ``variants``,
+the arguments that checks try.
 """
 
 from __future__ import annotations
@@ -60,9 +61,12 @@ class Mutant:
         """What a listed survivor is found by; it does not move with the line."""
         return (self.path, self.where, self.before, self.after)
 
-    def is_met_by(self, called: set[Place]) -> bool:
-        """Whether a check that calls these functions can meet the change."""
-        if not self.runs_in:
+    def is_met_by(self, called: set[Place], *, anew: bool) -> bool:
+        """Whether a check that calls these functions can meet the change.
+
+        If all is loaded ``anew``, so can a check that calls anything in the changed file.
+        """
+        if anew:
             return any(path == self.path for path, _ in called)
         return (self.path, self.runs_in) in called
 
@@ -143,14 +147,17 @@ def _joined(lines: Sequence[str]) -> str:
 
 
 def _evaluated(source: str) -> str | None:
-    """What of a source is ever evaluated; None if it is no Python."""
+    """What of a source matters: no annotations, no ``variants``; None if it is no Python."""
     try:
         tree = ast.parse(source)
     except SyntaxError:
         return None
     for node in ast.walk(tree):
+        assigned = getattr(node, "targets", [getattr(node, "target", node)])[0]
+        if "variants" in getattr(assigned, "id", "").lower() and isinstance(assigned, ast.Name):
+            node.value = ast.Constant(None)  # type: ignore[attr-defined]
         if isinstance(node, ast.AnnAssign | ast.arg):
             node.annotation = ast.Constant(None)
-        elif isinstance(node, ast.FunctionDef):
+        if isinstance(node, ast.FunctionDef):
             node.returns = None
     return ast.dump(tree)

@@ -95,10 +95,10 @@ class Answers:
         return asked
 
 
-def record() -> list[Asked]:
-    """Run the honest harness."""
+def record(everything: Sequence[Callable[[], Report]]) -> list[Asked]:
+    """Run these checks of the original."""
     found = []
-    for ask in checks():
+    for ask in everything:
         started = time.monotonic()
         with functions_called(Path.cwd(), ["manual_backprop"]) as called:
             status = _status(ask)

@@ -59,24 +59,30 @@ class Baseline(NamedTuple):
 
     Attributes:
         answers: the references', pickled. checks: see ``replay.record``.
+        early: the functions called before any check or test runs. What they made then is there
+            already when a function is given other code.
         tests: by id, those that pass. failing: the ids of the others.
     """
 
     answers: bytes
     checks: Sequence[Any]
+    early: set[Place]
     tests: dict[str, Cost]
     failing: Sequence[str]
 
 
 def baseline(suite: Suite) -> Baseline:
     """Run the original through the harness, if that judges it, and through the tests."""
-    replay = importlib.import_module("benchmarks.mutation.replay")
-    answers = replay.Answers()
-    checks = replay.record() if suite.harness else []
     plugin = Recorder(suite)
+    with functions_called(Path.cwd(), suite.packages) as early:
+        replay = importlib.import_module("benchmarks.mutation.replay")
+        answers = replay.Answers()
+        checks = list(replay.checks()) if suite.harness else []
+    checks = replay.record(checks)
     pytest.main([*OPTIONS, *suite.test_files()], plugins=[plugin])
     tests = {name: cost for name, cost in plugin.costs.items() if name not in plugin.failed}
-    return Baseline(pickle.dumps(answers.known), checks, tests, list(plugin.failed))
+    early |= plugin.early
+    return Baseline(pickle.dumps(answers.known), checks, early, tests, list(plugin.failed))
 
 
 def noticed_by_harness(before: Baseline, chosen: Sequence[int]) -> str:
@@ -141,6 +147,13 @@ class Recorder(Failures):
         super().__init__()
         self.suite = suite
         self.costs: dict[str, Cost] = {}
+        self.early: set[Place] = set()
+
+    @pytest.hookimpl(hookwrapper=True)
+    def pytest_collection(self) -> Iterator[None]:
+        """Around finding all tests."""
+        with functions_called(Path.cwd(), self.suite.packages) as self.early:
+            yield
 
     def pytest_collection_modifyitems(self, items: list[Any]) -> None:
         """Called when all tests have been found."""
