@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 from typing import Any
 
 import numpy as np
 import pytest
 
+from agreement.cases import Kind
 from agreement.coverage import FAMILIES, counterpart
+from agreement.function_cases import LABELS, PREDICTIONS
 from manual_backprop.activations import ACTIVATIONS, Activation, Glu, Relu, Threshold
 from manual_backprop.activations.base import OfRows
 from manual_backprop.catalogue import Catalogued, every_variant
+from manual_backprop.losses import LOSSES, Circle, Loss
 from manual_backprop.optimizers import Optimizer
 from reference.frameworks import frameworks
 from reference.members import members
@@ -99,6 +103,35 @@ def test_inputs_of_three_axes_are_so_many_rows(activation: Activation) -> None:
     found = activation.backward(upstream, inputs, output)
     wanted = activation.backward(upstream.reshape(of_rows.shape), rows, of_rows)
     assert np.array_equal(found.reshape(wanted.shape), wanted)
+
+
+def rows_of_losses() -> list[Any]:
+    """Every loss whose values are one for each row, given one by one."""
+    alone = [
+        loss
+        for loss in every_variant(LOSSES)
+        if loss.axis == -1 and loss.predictions != "frames" and not isinstance(loss, Circle)
+    ]
+    return [dataclasses.replace(loss, reduction="none") for loss in alone]
+
+
+@pytest.mark.parametrize("loss", rows_of_losses(), ids=repr)
+def test_predictions_of_three_axes_are_so_many_rows(loss: Loss) -> None:
+    """Targets, values and gradients, from probabilities and from logits."""
+    generator = np.random.default_rng(2)
+    rows = PREDICTIONS[loss.predictions](Kind.SMOOTH, generator, (15, 4))
+    predictions = rows.reshape(3, 5, 4)
+    labels = LABELS[loss.labels](Kind.SMOOTH, generator, rows.shape)
+    of_rows = loss.prepare(labels, rows)
+    targets = loss.prepare(labels.reshape(3, 5, *labels.shape[1:]), predictions)
+    assert np.array_equal(targets.reshape(of_rows.shape), of_rows)
+    ways = [(loss.forward, loss.backward)]
+    if loss.fuses_with:
+        ways.append((loss.forward_from_logits, loss.backward_from_logits))
+    for forward, backward in ways:
+        assert np.array_equal(forward(predictions, targets), forward(rows, of_rows).reshape(3, 5))
+        found = backward(predictions, targets)
+        assert np.array_equal(found.reshape(rows.shape), backward(rows, of_rows))
 
 
 def test_what_a_member_needs_is_in_its_example() -> None:

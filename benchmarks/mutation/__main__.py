@@ -64,20 +64,21 @@ SUITES = (
         True,
         ("test_layers", "test_models", "test_bad_input", "test_bad_function_input", "test_losses",
          "test_training", "test_regularizers", "test_piecewise", "test_smooth", "test_*_losses",
-         "test_optimizers", "test_initializers", "test_examples", "test_catalogue", "test_seeds"),
+         "test_optimizers", "test_initializers", "test_examples", "test_catalogue", "test_seeds",
+         "test_foreign"),
         # Hundreds of trajectories under Keras; the harness follows one of every variant.
         ("test_every_slot_and_weight_agrees_after_every_step", "test_graph_mode_agrees",
          "test_xla_agrees", "test_hostile_gradients_raise_no_false_alarm",
          "test_a_late_step_from_any_state_agrees", "test_every_option_works_with_every_optimizer",
          "test_train_on_batch_of_a_compiled_model_agrees",
          "test_a_training_step_is_judged_with_any_optimizer"),
+        ["test_catalogue"],
     ),
     Suite(
         ["agreement/verdicts"],
         False,
         ("meta/test_verdicts", "test_report", "meta/test_sequence_faults", "meta/test_ten_faults",
          "meta/test_update_faults", "test_regularizers"),
-        (),
     ),
 )  # fmt: skip
 
@@ -102,7 +103,10 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--jobs", type=int, default=1, help="processes at a time")
     parser.add_argument("--of", nargs="+", default=[""], help="only files whose path begins so")
     parser.add_argument(
-        "--outcomes", type=Path, help="keep outcomes here; what was noticed is not judged again"
+        "--outcomes",
+        type=Path,
+        help="keep outcomes here, and the references' answers beside them; what was noticed is not "
+        "judged again",
     )
     return parser.parse_args()
 
@@ -125,7 +129,8 @@ def _judge_all(
     known = _known(options.outcomes)
     waiting = [mutant for mutant in mutants if _digest(mutant) not in known]
     if waiting:
-        before = meet_original(ROOT, suite)
+        kept = options.outcomes and options.outcomes.with_suffix(".answers")
+        before = meet_original(ROOT, suite, kept)
         print(_summary(before), file=sys.stderr)
         label = f"{len(waiting)} of {len(mutants)} mutants"
         outcomes = _outcomes(suite, before, waiting, options.jobs)

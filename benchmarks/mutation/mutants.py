@@ -1,11 +1,10 @@
 """Mutants of a source file: Cosmic Ray's operators, applied one place at a time.
 
 Every arithmetic operator and every comparison has one or two replacements (``REPLACEMENTS``): the
-opposite, and of an order the other side of equality, as PIT and mutmut have it. Cosmic Ray's other
-replacements (seven for each comparison, eleven for each arithmetic operator) are noticed wherever
-those are, or raise on arrays of floats, which would flatter the score. Left out besides: operators
-that need arguments, what is no Python, annotations, which are never evaluated, and ``variants``,
-the arguments that checks try.
+opposite, and of an order the other side of equality, as PIT has it. Cosmic Ray's others, up to
+eleven for each, raise on arrays of floats, which would flatter the score, or are hardly harder to
+notice. Left out besides: operators that need arguments, what is no Python, annotations, which are
+never evaluated, and ``variants``, the arguments that checks try.
 """
 
 from __future__ import annotations

@@ -66,8 +66,8 @@ class Answers:
 
     current: ClassVar[Answers]
 
-    def __init__(self, known: dict[str, Any] | None = None) -> None:
-        self.known = {} if known is None else known
+    def __init__(self, known: dict[str, Any]) -> None:
+        self.known = known
         self.final = False
         Answers.current = self
         for place in (reference, reference.functions):

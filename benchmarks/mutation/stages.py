@@ -29,12 +29,14 @@ class Suite(NamedTuple):
     Attributes:
         modules: packages or files, by stem. harness: whether the harness judges them.
         tests: patterns of test files. without: names of tests that take long.
+        about_classes: test files that ask what a class is, without a call of anything in it.
     """
 
     modules: Sequence[str]
     harness: bool
     tests: Sequence[str]
-    without: Sequence[str]
+    without: Sequence[str] = ()
+    about_classes: Sequence[str] = ()
 
     @property
     def packages(self) -> list[str]:
@@ -71,12 +73,16 @@ class Baseline(NamedTuple):
     failing: Sequence[str]
 
 
-def baseline(suite: Suite) -> Baseline:
-    """Run the original through the harness, if that judges it, and through the tests."""
+def baseline(suite: Suite, answered: bytes) -> Baseline:
+    """Run the original through the harness, if that judges it, and through the tests.
+
+    Args:
+        answered: what the references have answered before, pickled; b"" for nothing.
+    """
     plugin = Recorder(suite)
     with functions_called(Path.cwd(), suite.packages) as early:
         replay = importlib.import_module("benchmarks.mutation.replay")
-        answers = replay.Answers()
+        answers = replay.Answers(pickle.loads(answered) if answered else {})
         checks = list(replay.checks()) if suite.harness else []
     checks = replay.record(checks)
     pytest.main([*OPTIONS, *suite.test_files()], plugins=[plugin])
