@@ -17,6 +17,7 @@ from manual_backprop.activations.base import OfRows
 from manual_backprop.catalogue import Catalogued, every_variant
 from manual_backprop.losses import LOSSES, Circle, Loss
 from manual_backprop.optimizers import Optimizer
+from manual_backprop.regularizers import REGULARIZERS
 from reference.frameworks import frameworks
 from reference.members import members
 
@@ -33,6 +34,12 @@ def test_every_member_is_written_by_its_family(family: str) -> None:
     ours, _ = FAMILIES[family]
     base: type = Optimizer if family == "optimizers" else Catalogued
     assert {kind.__repr__ for kind in ours.values()} == {base.__repr__}
+
+
+def test_losses_and_regularizers_say_where_their_kinks_are() -> None:
+    """In words."""
+    for kind in [*LOSSES.values(), *REGULARIZERS.values()]:
+        assert isinstance(kind().kinks, str)
 
 
 @FAMILY

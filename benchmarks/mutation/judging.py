@@ -26,6 +26,8 @@ from benchmarks.mutation.stages import Baseline, Failures, Suite
 
 # A mutant may take this many times as long as the original, and some seconds more.
 PATIENCE, GRACE, LONGEST = 4, 20.0, 3600.0
+# The harness judges a mutant by so many checks at most, evenly spaced among those that meet it.
+MOST = 150
 # Who noticed a mutant: a stage, or the harness by raising (or by never coming to an end).
 HARNESS, RAISES, TESTS, NOBODY = "harness", "raises", "tests", ""
 
@@ -191,12 +193,13 @@ class Judge(Failures):
         """The numbers of the checks and the ids of the tests that can meet it, quickest first."""
         before = self.before
         checks = [n for n, c in enumerate(before.checks) if mutant.is_met_by(c.called, anew=anew)]
-        always = tuple(f"tests/{name}.py" for name in self.suite.about_classes) if anew else ()
+        always = tuple(f"tests/{name}.py" for name in self.suite.about_classes * anew)
         tests = [
             name
             for name, cost in before.tests.items()
             if name.startswith(always) or mutant.is_met_by(cost.called, anew=anew)
         ]
+        checks = checks[:: -(-len(checks) // MOST) or 1]
         checks.sort(key=lambda number: before.checks[number].seconds)
-        tests.sort(key=lambda name: before.tests[name].seconds)
+        tests.sort(key=lambda name: (not name.startswith(always), before.tests[name].seconds))
         return checks, tests

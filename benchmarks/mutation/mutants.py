@@ -4,7 +4,8 @@ Every arithmetic operator and every comparison has one or two replacements (``RE
 opposite, and of an order the other side of equality, as PIT has it. Cosmic Ray's others, up to
 eleven for each, raise on arrays of floats, which would flatter the score, or are hardly harder to
 notice. Left out besides: operators that need arguments, what is no Python, annotations, which are
-never evaluated, and ``variants``, the arguments that checks try.
+never evaluated, ``variants``, the arguments that checks try, and what ``kw_only`` and ``repr`` of a
+dataclass are: how its members are called and shown.
 """
 
 from __future__ import annotations
@@ -63,11 +64,13 @@ class Mutant:
     def is_met_by(self, called: set[Place], *, anew: bool) -> bool:
         """Whether a check that calls these functions can meet the change.
 
-        If all is loaded ``anew``, so can a check that calls anything in the changed file.
+        If all is loaded ``anew``, so can a check that calls anything in the class that is changed,
+        or in the file if it is no class.
         """
-        if anew:
-            return any(path == self.path for path, _ in called)
-        return (self.path, self.runs_in) in called
+        if not anew:
+            return (self.path, self.runs_in) in called
+        inside = "" if self.runs_in else self.where.partition(".")[0]
+        return any(path == self.path and name.startswith(inside) for path, name in called)
 
     def __str__(self) -> str:
         return f"{self.path}:{self.line} {self.where}\n  - {self.before}\n  + {self.after}"
@@ -146,7 +149,7 @@ def _joined(lines: Sequence[str]) -> str:
 
 
 def _evaluated(source: str) -> str | None:
-    """What of a source matters: no annotations, no ``variants``; None if it is no Python."""
+    """What of a source is mutated, see above; None if it is no Python."""
     try:
         tree = ast.parse(source)
     except SyntaxError:
@@ -157,6 +160,8 @@ def _evaluated(source: str) -> str | None:
             node.value = ast.Constant(None)  # type: ignore[attr-defined]
         if isinstance(node, ast.AnnAssign | ast.arg):
             node.annotation = ast.Constant(None)
+        if isinstance(node, ast.keyword) and node.arg in ("kw_only", "repr"):
+            node.value = ast.Constant(None)
         if isinstance(node, ast.FunctionDef):
             node.returns = None
     return ast.dump(tree)

@@ -33,7 +33,7 @@ from manual_backprop.optimizers import OPTIMIZERS, Optimizer
 from manual_backprop.typing import Array
 from reference.architecture import Architecture
 
-WITNESS = "keras-graph"
+WITNESS = "keras"
 LEARNING_RATE = 1e-2
 STEPS = 5
 # In place of the exit status of a check that the original cannot be put to.

@@ -108,13 +108,16 @@ def noticed_by_tests(items: Sequence[Any], plugin: Failures) -> str:
 
 
 def noticed_by_tests_anew(chosen: Collection[str]) -> str:
-    """The first of the tests with these ids that fails; "" if none does. They are collected."""
-    files = dict.fromkeys(name.partition("::")[0] for name in chosen)
+    """The first of the tests with these ids that fails; "" if none does.
+
+    Each file is collected when its turn comes.
+    """
     plugin = Chooser(frozenset(chosen))
-    status = pytest.main([*OPTIONS, "-x", *files], plugins=[plugin])
-    if status in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
-        return ""
-    return next(iter(plugin.failed), str(status))
+    for file in dict.fromkeys(name.partition("::")[0] for name in chosen):
+        status = pytest.main([*OPTIONS, "-x", file], plugins=[plugin])
+        if status not in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
+            return next(iter(plugin.failed), f"{file}: {status!s}")
+    return ""
 
 
 class Failures:
