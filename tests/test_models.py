@@ -259,6 +259,25 @@ def test_a_layer_that_knows_only_inputs_and_incoming_gradient_fits_in() -> None:
     assert_same(found, [*wanted[:2], wanted[2] / 2, wanted[3]])
 
 
+def test_a_layer_of_ones_own_stands_in_one_place_only() -> None:
+    """Nobody could give it back what it saw in the other; two of them are fine."""
+    layer = Halve()
+    with pytest.raises(ValueError, match=r"layers\[1\]: Halve stands in several places"):
+        NaiveSequential([layer, layer])
+    assert len(NaiveSequential([layer, Halve()]).distinct_layers) == 2
+
+
+def test_records_hold_the_arrays_themselves() -> None:
+    """No copies, unless they are asked for."""
+    model, images = make_model(), make_images()
+    model.forward(images)
+    assert model.records[0].inputs is images
+    assert model.records[1].inputs is model.records[0].output
+    model.snapshots = True
+    model.forward(images)
+    assert model.records[0].inputs is not images
+
+
 def test_the_bounds_see_a_fault_in_one_layer() -> None:
     """Gradients lie within their bounds, and four fifths of them do not."""
     model, images = make_model("float64"), make_images("float64")

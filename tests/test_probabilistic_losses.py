@@ -445,6 +445,14 @@ BAD: dict[str, tuple[Any, str]] = {
         lambda: BinaryCrossentropy(label_smoothing=1.5),
         r"label_smoothing: got 1\.5, expected a number from 0 to 1",
     ),
+    "a truth value for a smoothing": (
+        lambda: BinaryCrossentropy(label_smoothing=True),
+        r"label_smoothing: got True, expected a number from 0 to 1",
+    ),
+    "a negative smoothing": (
+        lambda: BinaryCrossentropy(label_smoothing=-0.5),
+        r"label_smoothing: got -0\.5, expected a number from 0 to 1",
+    ),
     "a q of 1": (
         lambda: CategoricalGeneralizedCrossEntropy(q=1.0),
         r"q: got 1\.0, expected a number between 0 and 1",
@@ -476,6 +484,9 @@ def test_labels_of_every_form_are_the_same() -> None:
     for form in forms:
         found = SparseCategoricalCrossentropy().prepare(form, predictions)
         assert np.array_equal(found, indices)
+    ignored = np.where(indices == 1, -1, indices)
+    found = SparseCategoricalCrossentropy(ignore_class=-1).prepare(ignored, predictions)
+    assert np.array_equal(found, ignored)
     rows = CategoricalCrossentropy().prepare(indices, predictions)
     assert np.array_equal(rows, np.eye(3, dtype=np.float32)[indices])
     columns = CategoricalCrossentropy(axis=1).prepare(indices, np.zeros((2, 3, 2), np.float32))

@@ -145,7 +145,7 @@ def _common(one: Sequence[str], other: Sequence[str]) -> int:
 
 
 def _joined(lines: Sequence[str]) -> str:
-    return " ".join(line.strip() for line in lines)
+    return " ".join(line.strip() for line in lines if line.strip())
 
 
 def _evaluated(source: str) -> str | None:
