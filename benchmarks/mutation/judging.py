@@ -5,6 +5,7 @@ from __future__ import annotations
 import compileall
 import gc
 import importlib
+import itertools
 import os
 import pickle
 import shutil
@@ -28,6 +29,8 @@ from benchmarks.mutation.stages import Baseline, Failures, Suite
 PATIENCE, GRACE, LONGEST = 4, 20.0, 3600.0
 # The harness judges a mutant by so many checks at most, evenly spaced among those that meet it.
 MOST = 150
+# And by tests that take so many seconds together, the quickest ones.
+TESTING = 10.0
 # Who noticed a mutant: a stage, or the harness by raising (or by never coming to an end).
 HARNESS, RAISES, TESTS, NOBODY = "harness", "raises", "tests", ""
 
@@ -202,4 +205,5 @@ class Judge(Failures):
         checks = checks[:: -(-len(checks) // MOST) or 1]
         checks.sort(key=lambda number: before.checks[number].seconds)
         tests.sort(key=lambda name: (not name.startswith(always), before.tests[name].seconds))
-        return checks, tests
+        times = itertools.accumulate(before.tests[name].seconds for name in tests)
+        return checks, [name for name, time in zip(tests, times, strict=True) if time <= TESTING]

@@ -36,6 +36,8 @@ from reference.architecture import Architecture
 WITNESS = "keras"
 LEARNING_RATE = 1e-2
 STEPS = 5
+# Of each kind of numbers, for each function alone.
+DRAWS = 4
 # In place of the exit status of a check that the original cannot be put to.
 UNUSABLE = -1
 
@@ -166,7 +168,8 @@ def checks() -> Iterator[Callable[[], Report]]:
         for place in range(len(structures())):
             yield functools.partial(_backward, kind, place)
         for place in range(len(subjects())):
-            yield functools.partial(_function, kind, place)
+            for draw in range(DRAWS):
+                yield functools.partial(_function, kind, place, draw)
     for place in range(len(structures())):
         yield functools.partial(_public_gradients, place)
         yield functools.partial(_update, place)
@@ -195,8 +198,8 @@ def _backward(kind: Kind, place: int) -> Report:
     return report_on(*parts, [WITNESS, "dual"], any_shape=True)
 
 
-def _function(kind: Kind, place: int) -> Report:
-    generator = np.random.default_rng([place, list(Kind).index(kind), 1])
+def _function(kind: Kind, place: int, draw: int) -> Report:
+    generator = np.random.default_rng([place, list(Kind).index(kind), 1, draw])
     subject, behind = subjects()[place]
     case = build_function_case(subject, behind, kind, generator, _dtype(kind, place))
     return check_function(
