@@ -29,11 +29,13 @@ FAMILY = pytest.mark.parametrize("family", FAMILIES)
 
 
 @FAMILY
-def test_every_member_is_written_by_its_family(family: str) -> None:
-    """By name and unusual arguments, as reports and case files have it; not as a dataclass is."""
+def test_every_member_is_written_and_compared_as_its_family_is(family: str) -> None:
+    """By name and arguments, as reports and case files have it; not as a dataclass is."""
     ours, _ = FAMILIES[family]
     base: type = Optimizer if family == "optimizers" else Catalogued
     assert {kind.__repr__ for kind in ours.values()} == {base.__repr__}
+    assert {kind.__eq__ for kind in ours.values()} == {Catalogued.__eq__}
+    assert {kind.__hash__ for kind in ours.values()} == {Catalogued.__hash__}
 
 
 def test_losses_and_regularizers_say_where_their_kinks_are() -> None:

@@ -105,8 +105,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--outcomes",
         type=Path,
-        help="keep outcomes here, and the references' answers beside them; what was noticed is not "
-        "judged again",
+        help="keep outcomes here, and the references' answers beside them; a mutant is not judged "
+        "again that was noticed, or that survived and no code has changed since",
     )
     return parser.parse_args()
 
@@ -126,7 +126,8 @@ def _judge_all(
     suite: Suite, paths: Sequence[Path], options: argparse.Namespace
 ) -> Iterator[tuple[Mutant, Outcome]]:
     mutants = [mutant for path in paths for mutant in mutants_of(ROOT, path)]
-    known = _known(options.outcomes)
+    judges = _digest_of_judges()
+    known = _known(options.outcomes, judges)
     waiting = [mutant for mutant in mutants if _digest(mutant) not in known]
     if waiting:
         kept = options.outcomes and options.outcomes.with_suffix(".answers")
@@ -139,7 +140,8 @@ def _judge_all(
             known[_digest(mutant)] = outcome
             if options.outcomes:
                 with options.outcomes.open("a", encoding="utf-8") as file:
-                    file.write(json.dumps([_digest(mutant), *outcome, str(mutant)]) + "\n")
+                    row = [_digest(mutant), *outcome, str(mutant), "" if outcome.by else judges]
+                    file.write(json.dumps(row) + "\n")
     return ((mutant, known[_digest(mutant)]) for mutant in mutants)
 
 
@@ -178,11 +180,18 @@ def _digest(mutant: Mutant) -> str:
     return sha256((mutant.path + mutant.source).encode()).hexdigest()[:16]
 
 
-def _known(file: Path | None) -> dict[str, Outcome]:
+def _digest_of_judges() -> str:
+    """Of all code but the mutants' list: a survivor of other judges is to be judged again."""
+    folders = ("agreement", "benchmarks/mutation", "manual_backprop", "reference", "tests")
+    files = [path for folder in folders for path in sorted(ROOT.glob(f"{folder}/**/*.py"))]
+    return sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:16]
+
+
+def _known(file: Path | None, judges: str) -> dict[str, Outcome]:
     if file is None or not file.exists():
         return {}
     rows = map(json.loads, file.read_text(encoding="utf-8").splitlines())
-    return {digest: Outcome(by, how) for digest, by, how, _ in rows if by}
+    return {digest: Outcome(by, how) for digest, by, how, _, of in rows if by or of == judges}
 
 
 # -- reporting -----------------------------------------------------------------------------------

@@ -195,12 +195,19 @@ class Judge(Failures):
     def _concerned(self, mutant: Mutant, *, anew: bool) -> tuple[list[int], list[str]]:
         """The numbers of the checks and the ids of the tests that can meet it, quickest first."""
         before = self.before
-        checks = [n for n, c in enumerate(before.checks) if mutant.is_met_by(c.called, anew=anew)]
+        called = [*(c.called for c in before.checks), *(c.called for c in before.tests.values())]
+        if anew:
+            met = [mutant.may_be_met_by(places, in_class=True) for places in called]
+            if not any(met):  # of a class without functions that are written out
+                met = [mutant.may_be_met_by(places, in_class=False) for places in called]
+        else:
+            met = [mutant.is_met_by(places) for places in called]
         always = tuple(f"tests/{name}.py" for name in self.suite.about_classes * anew)
+        checks = [number for number in range(len(before.checks)) if met[number]]
         tests = [
             name
-            for name, cost in before.tests.items()
-            if name.startswith(always) or mutant.is_met_by(cost.called, anew=anew)
+            for name, is_met in zip(before.tests, met[len(before.checks) :], strict=True)
+            if is_met or name.startswith(always)
         ]
         checks = checks[:: -(-len(checks) // MOST) or 1]
         checks.sort(key=lambda number: before.checks[number].seconds)

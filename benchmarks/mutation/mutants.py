@@ -61,15 +61,16 @@ class Mutant:
         """What a listed survivor is found by; it does not move with the line."""
         return (self.path, self.where, self.before, self.after)
 
-    def is_met_by(self, called: set[Place], *, anew: bool) -> bool:
-        """Whether a check that calls these functions can meet the change.
+    def is_met_by(self, called: set[Place]) -> bool:
+        """Whether a check that calls these functions runs the change."""
+        return (self.path, self.runs_in) in called
 
-        If all is loaded ``anew``, so can a check that calls anything in the class that is changed,
-        or in the file if it is no class.
+    def may_be_met_by(self, called: set[Place], *, in_class: bool) -> bool:
+        """Whether a check that calls these functions may see the change where all is loaded anew.
+
+        So may one that calls anything in the changed file; or ``in_class``, in the changed class.
         """
-        if not anew:
-            return (self.path, self.runs_in) in called
-        inside = "" if self.runs_in else self.where.partition(".")[0]
+        inside = self.where.partition(".")[0] if in_class else ""
         return any(path == self.path and name.startswith(inside) for path, name in called)
 
     def __str__(self) -> str:

@@ -29,7 +29,8 @@ from agreement.trajectory import check_trajectory
 from benchmarks.mutation.calls import Place, functions_called
 from manual_backprop import NaiveSequential, get_gradients_of_loss_wrt_weights, update_weights
 from manual_backprop.catalogue import every_variant
-from manual_backprop.optimizers import OPTIMIZERS, Optimizer
+from manual_backprop.optimizers import OPTIMIZERS, SGD, Adafactor, Descent, Optimizer
+from manual_backprop.optimizers.schedules import SCHEDULES, ExponentialDecay
 from manual_backprop.typing import Array
 from reference.architecture import Architecture
 
@@ -173,8 +174,20 @@ def checks() -> Iterator[Callable[[], Report]]:
     for place in range(len(structures())):
         yield functools.partial(_public_gradients, place)
         yield functools.partial(_update, place)
-    for place in range(len(every_variant(OPTIMIZERS))):
+    for place in range(len(_optimizers())):
         yield functools.partial(_trajectory, place)
+
+
+def _optimizers() -> list[Optimizer]:
+    """Every variant of every optimizer, and every option and schedule with one of them."""
+    options = [{"learning_rate": 0.1, **option} for option in Descent.option_variants]
+    schedules = [{"learning_rate": schedule} for schedule in every_variant(SCHEDULES)]
+    steep = ExponentialDecay(2.0, 10, 0.9)
+    return [
+        *every_variant(OPTIMIZERS),
+        *(SGD(**given) for given in (*options, *schedules)),
+        *(Adafactor(steep), Adafactor(2.0, relative_step=False)),
+    ]
 
 
 def _case(kind: Kind, place: int) -> Case:
@@ -239,10 +252,10 @@ def _update(place: int) -> Report:
 
 
 def _trajectory(place: int) -> Report:
-    """A few steps of an optimizer on a matrix and a vector."""
+    """A few steps of an optimizer on weights of several ranks, one of them a single number."""
     generator = np.random.default_rng([place, 2])
     dtype = _dtype(Kind.SMOOTH, place)
-    shapes = {"W": (3, 4), "b": (4,)}
+    shapes = {"W": (3, 4), "b": (4,), "K": (2, 3, 2), "U": (1, 1)}
 
     def draw() -> dict[str, Array]:
         return {
@@ -250,5 +263,4 @@ def _trajectory(place: int) -> Report:
         }
 
     weights, steps = draw(), [list(draw().values()) for _ in range(STEPS)]
-    optimizer = every_variant(OPTIMIZERS)[place]
-    return check_trajectory(optimizer, weights, steps, against=[WITNESS])
+    return check_trajectory(_optimizers()[place], weights, steps, against=[WITNESS])
