@@ -32,6 +32,7 @@ from manual_backprop.optimizers import (
     ScheduleFreeAdamW,
     get,
 )
+from manual_backprop.optimizers.norms import norm
 from manual_backprop.optimizers.schedules import (
     SCHEDULES,
     CosineDecay,
@@ -363,6 +364,23 @@ def test_lamb_steps_by_the_length_of_the_weight(
     assert found == pytest.approx(wanted, rel=1e-15)
 
 
+def test_a_scale_grows_after_so_many_finite_steps() -> None:
+    """Of one weight: 4 after the first, 8 after the second; the rate is the inner optimizer's."""
+    optimizer, weight = LossScaleOptimizer(SGD(0.3), 4.0, 2), np.ones(1)
+    scales = []
+    for _ in range(2):
+        optimizer.apply([np.ones(1)], [weight])
+        scales.append(optimizer.scale)
+    assert scales == [4, 8]
+    assert optimizer.learning_rate == 0.3
+
+
+def test_a_norm_of_numbers_whose_squares_underflow() -> None:
+    """3, 4, 5, times a power of two."""
+    tiny = np.float32(2.0**-100)
+    assert norm(np.array([3, 4], np.float32) * tiny) == 5 * tiny
+
+
 def test_a_centred_variance_is_never_negative() -> None:
     """Of constant gradients the variance is 0: rounding must not make it NaN."""
     optimizer, weight = RMSprop(0.001, centered=True), np.ones(400, np.float32)
@@ -461,6 +479,7 @@ WRONG: list[tuple[Callable[[], object], str]] = [
     (lambda: Lion(beta_1=0.0), "beta_1: got 0"),
     (lambda: ScheduleFreeAdamW(beta_1=0.0), "beta_1: got 0"),
     (lambda: LossScaleOptimizer(SGD(), initial_scale=0.0), "initial_scale: got 0.0"),
+    (lambda: LossScaleOptimizer(SGD(), initial_scale=np.inf), "initial_scale: got inf"),
     (lambda: ExponentialDecay(0.1, 0, 0.5), "decay_steps: got 0"),
     (lambda: CosineDecayRestarts(0.1, 5, t_mul=0.5), "t_mul: got 0.5"),
     (lambda: PiecewiseConstantDecay([1], [0.1]), "values: got 1, expected 2"),
