@@ -78,7 +78,7 @@ SUITES = (
         ["agreement/verdicts"],
         False,
         ("meta/test_verdicts", "test_report", "meta/test_sequence_faults", "meta/test_ten_faults",
-         "meta/test_update_faults", "test_regularizers"),
+         "meta/test_update_faults", "meta/test_stacked", "test_regularizers"),
     ),
 )  # fmt: skip
 
@@ -126,7 +126,7 @@ def _judge_all(
     suite: Suite, paths: Sequence[Path], options: argparse.Namespace
 ) -> Iterator[tuple[Mutant, Outcome]]:
     mutants = [mutant for path in paths for mutant in mutants_of(ROOT, path)]
-    judges = _digest_of_judges()
+    judges = _digest_of_judges(suite)
     known = _known(options.outcomes, judges)
     waiting = [mutant for mutant in mutants if _digest(mutant) not in known]
     if waiting:
@@ -180,10 +180,11 @@ def _digest(mutant: Mutant) -> str:
     return sha256((mutant.path + mutant.source).encode()).hexdigest()[:16]
 
 
-def _digest_of_judges() -> str:
-    """Of all code but the mutants' list: a survivor of other judges is to be judged again."""
-    folders = ("agreement", "benchmarks/mutation", "manual_backprop", "reference", "tests")
+def _digest_of_judges(suite: Suite) -> str:
+    """Of all code that judges: what survived other judges is to be judged again."""
+    folders = ("agreement", "benchmarks/mutation", "manual_backprop", "reference")
     files = [path for folder in folders for path in sorted(ROOT.glob(f"{folder}/**/*.py"))]
+    files += [path for name in suite.tests for path in sorted(ROOT.glob(f"tests/{name}.py"))]
     return sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:16]
 
 

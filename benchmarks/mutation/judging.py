@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from benchmarks.mutation import stages
+from benchmarks.mutation.calls import Place
 from benchmarks.mutation.forks import Failed, in_child
 from benchmarks.mutation.mutants import Mutant
 from benchmarks.mutation.patching import is_patchable, patch
@@ -195,22 +196,26 @@ class Judge(Failures):
     def _concerned(self, mutant: Mutant, *, anew: bool) -> tuple[list[int], list[str]]:
         """The numbers of the checks and the ids of the tests that can meet it, quickest first."""
         before = self.before
-        called = [*(c.called for c in before.checks), *(c.called for c in before.tests.values())]
-        if anew:
-            met = [mutant.may_be_met_by(places, in_class=True) for places in called]
-            if not any(met):  # of a class without functions that are written out
-                met = [mutant.may_be_met_by(places, in_class=False) for places in called]
-        else:
-            met = [mutant.is_met_by(places) for places in called]
         always = tuple(f"tests/{name}.py" for name in self.suite.about_classes * anew)
-        checks = [number for number in range(len(before.checks)) if met[number]]
-        tests = [
-            name
-            for name, is_met in zip(before.tests, met[len(before.checks) :], strict=True)
-            if is_met or name.startswith(always)
-        ]
+
+        def distance(called: set[Place]) -> int | None:
+            """0 for what calls what is changed, 1 for another part of the file; None for others."""
+            if not anew:
+                return 0 if mutant.is_met_by(called) else None
+            if mutant.may_be_met_by(called, in_class=True):
+                return 0
+            return 1 if mutant.may_be_met_by(called, in_class=False) else None
+
+        of_checks = {number: distance(c.called) for number, c in enumerate(before.checks)}
+        nearest = min((d for d in of_checks.values() if d is not None), default=0)
+        checks = [number for number, d in of_checks.items() if d == nearest]
         checks = checks[:: -(-len(checks) // MOST) or 1]
         checks.sort(key=lambda number: before.checks[number].seconds)
-        tests.sort(key=lambda name: (not name.startswith(always), before.tests[name].seconds))
+        of_tests = {
+            name: -1 if name.startswith(always) else distance(cost.called)
+            for name, cost in before.tests.items()
+        }
+        tests = [name for name, d in of_tests.items() if d is not None]
+        tests.sort(key=lambda name: (of_tests[name], before.tests[name].seconds))
         times = itertools.accumulate(before.tests[name].seconds for name in tests)
         return checks, [name for name, time in zip(tests, times, strict=True) if time <= TESTING]
