@@ -481,6 +481,7 @@ WRONG: list[tuple[Callable[[], object], str]] = [
     (lambda: LossScaleOptimizer(SGD(), initial_scale=0.0), "initial_scale: got 0.0"),
     (lambda: LossScaleOptimizer(SGD(), initial_scale=np.inf), "initial_scale: got inf"),
     (lambda: ExponentialDecay(0.1, 0, 0.5), "decay_steps: got 0"),
+    (lambda: ExponentialDecay(0.1, np.inf, 0.5), "decay_steps: got inf"),
     (lambda: CosineDecayRestarts(0.1, 5, t_mul=0.5), "t_mul: got 0.5"),
     (lambda: PiecewiseConstantDecay([1], [0.1]), "values: got 1, expected 2"),
     (lambda: PiecewiseConstantDecay([9, 3], [0.1, 0.2, 0.3]), r"boundaries: got \[9, 3\]"),
@@ -500,6 +501,11 @@ WITHIN: list[Callable[[], object]] = [
     lambda: CosineDecayRestarts(0.1, 5, t_mul=1.0),
     lambda: CosineDecay(0.1, 9, warmup_target=0.2, warmup_steps=0),
 ]
+
+
+def test_a_schedule_without_stairs_has_no_periods() -> None:
+    """However late."""
+    assert CosineDecay(0.1, 9).periods(100) == 0
 
 
 @pytest.mark.parametrize("maker", WITHIN)

@@ -92,7 +92,7 @@ def main() -> int:
         paths = [p for p in _files(suite.modules) if p.as_posix().startswith(tuple(options.of))]
         if paths:
             judged += _judge_all(suite, paths, options)
-    shown = Console(width=100)
+    shown = Console(width=120)
     shown.print(_table(judged))
     shown.print(f"{(time.monotonic() - started) / 60:.0f} minutes")
     return _compare_with_list(judged)
@@ -201,7 +201,7 @@ def _known(file: Path | None, judges: str) -> dict[str, Outcome]:
 def _table(judged: Sequence[tuple[Mutant, Outcome]]) -> Table:
     caption = "score: noticed by the harness, and by it or by the tests"
     table = Table(title="mutants", caption=caption, box=box.MARKDOWN)
-    table.add_column("module", no_wrap=True, min_width=45)
+    table.add_column("module", no_wrap=True)
     for column in ("mutants", "disagree", "raise", "tests only", "survive", "score"):
         table.add_column(column, justify="right", no_wrap=True)
     counts: dict[str, Counter[str]] = {}
