@@ -13,6 +13,7 @@ from agreement.cases import units_for, usual_activations
 from agreement.expectation import bounded_copy
 from manual_backprop import ACTIVATIONS, Activation, NaiveDense, NaiveSequential
 from manual_backprop.initializers import INITIALIZERS
+from manual_backprop.layers import ends_at_weights, has_steps
 
 DTYPES = pytest.mark.parametrize("dtype", ["float32", "float64"])
 ACTIVATION = pytest.mark.parametrize("activation", usual_activations(), ids=str)
@@ -95,6 +96,67 @@ def test_backward_needs_a_forward_pass_first(method: str) -> None:
     """Without a stored forward pass every backward step says what to call."""
     with pytest.raises(ValueError, match="call the layer or the model on a batch first"):
         getattr(make_layer(), method)(make_grad())
+
+
+def test_half_a_forward_pass_is_none() -> None:
+    """Nothing can be differentiated after the first step, or where the second has failed."""
+    layer = make_layer()
+    layer.affine(make_batch())
+    with pytest.raises(ValueError, match="no stored forward pass"):
+        layer.backward_affine(make_grad())
+    layer.activation = Activation()  # has no forward
+    with pytest.raises(NotImplementedError):
+        layer(make_batch())
+    with pytest.raises(ValueError, match="no stored forward pass"):
+        layer.backward(make_grad())
+
+
+def test_a_gradient_of_another_array_type_passes_unchanged() -> None:
+    """Through a layer that saw plain numbers."""
+    layer = make_layer("linear", "float64")
+    layer(make_batch("float64"))
+    grad = make_grad("float64")
+    found = layer.backward(bounded_as(grad))
+    assert isinstance(found, BoundedArray)
+    assert np.array_equal(found.value, layer.backward(grad))
+
+
+class OwnForward(NaiveDense):
+    """A forward of its own."""
+
+    def forward(self, inputs: np.ndarray) -> np.ndarray:
+        return super().forward(inputs)
+
+
+class OwnBackward(NaiveDense):
+    """A backward of its own."""
+
+    def backward(self, grad_output: np.ndarray) -> np.ndarray:
+        return super().backward(grad_output)
+
+
+class OwnStep(NaiveDense):
+    """A step of its own."""
+
+    def backward_affine(self, grad_pre_activation: np.ndarray) -> np.ndarray:
+        return super().backward_affine(grad_pre_activation)
+
+
+def test_a_layer_has_steps_unless_it_overrides_what_joins_them() -> None:
+    """In its class or by itself; and it ends at its weights unless the last step is its own."""
+    assert has_steps(make_layer())
+    assert ends_at_weights(make_layer())
+    assert not has_steps(object())
+    for kind in (OwnForward, OwnBackward):
+        assert not has_steps(kind(2, 2))
+        assert not ends_at_weights(kind(2, 2))
+    assert has_steps(OwnStep(2, 2))
+    assert not ends_at_weights(OwnStep(2, 2))
+    for name, keeps_steps in (("forward", False), ("backward", False), ("backward_affine", True)):
+        layer = make_layer()
+        setattr(layer, name, getattr(layer, name))
+        assert has_steps(layer) == keeps_steps
+        assert not ends_at_weights(layer)
 
 
 @ACTIVATION

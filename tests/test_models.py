@@ -12,11 +12,13 @@ import pytest
 from agreement import check
 from agreement.expectation import expect_end_to_end
 from manual_backprop import (
+    Activation,
     NaiveDense,
     NaiveSequential,
     SparseCategoricalCrossentropy,
     get_gradients_of_loss_wrt_weights,
 )
+from manual_backprop.gradients import compute_trace
 
 SPARSE = SparseCategoricalCrossentropy()
 LABELS = np.array([2, 0, 1, 2, 1])
@@ -259,6 +261,69 @@ def test_a_layer_that_knows_only_inputs_and_incoming_gradient_fits_in() -> None:
     assert_same(found, [*wanted[:2], wanted[2] / 2, wanted[3]])
 
 
+def test_a_layer_of_ones_own_stands_in_one_place_only() -> None:
+    """Nobody could give it back what it saw in the other; two of them are fine."""
+    layer = Halve()
+    with pytest.raises(ValueError, match=r"layers\[1\]: Halve stands in several places"):
+        NaiveSequential([layer, layer])
+    assert len(NaiveSequential([layer, Halve()]).distinct_layers) == 2
+
+
+def test_records_hold_the_arrays_themselves() -> None:
+    """No copies, unless they are asked for."""
+    model, images = make_model(), make_images()
+    model.forward(images)
+    assert model.records[0].inputs is images
+    assert model.records[1].inputs is model.records[0].output
+    grad = np.ones((5, 3), np.float32)
+    model.backward(grad)
+    assert model.records[1].grad_output is grad
+    model.snapshots = True
+    model.forward(images)
+    model.backward(grad)
+    assert model.records[0].inputs is not images
+    assert model.records[1].grad_output is not grad
+
+
+class ReluInPlace(Activation):
+    """max(x, 0), which overwrites x."""
+
+    name = "relu_in_place"
+
+    def forward(self, inputs):
+        return np.maximum(inputs, 0, out=inputs)
+
+    def backward(self, grad_output, inputs, output):
+        return grad_output * (output > 0)
+
+
+def test_a_trace_has_copies_made_before_an_activation_works_in_place() -> None:
+    """The record has the pre-activation as it was; the model's next records are its own."""
+    layer = NaiveDense(4, 6, ReluInPlace(), seed=0)
+    model = NaiveSequential([layer, NaiveDense(6, 3, "softmax", seed=1)])
+    trace = compute_trace(model, make_images(), LABELS, SPARSE)
+    assert np.array_equal(trace.layers[0].pre_activation, make_images() @ layer.W + layer.b)
+    assert not model.snapshots
+
+
+class Forgetful(NaiveDense):
+    """Keeps the first of its gradients."""
+
+    def backward(self, grad_output):
+        grad = super().backward(grad_output)
+        self.gradients = self.gradients[:1]
+        return grad
+
+
+def test_a_trace_complains_of_gradients_of_the_wrong_number() -> None:
+    """By the layer's name, with what there should be."""
+    model = NaiveSequential([Forgetful(4, 3, seed=0), NaiveDense(3, 3, "softmax", seed=1)])
+    trace = compute_trace(model, make_images(), LABELS, SPARSE)
+    ((name, complaint),) = trace.complaints.items()
+    assert str(name) == "forgetful_1.gradients"
+    assert "set 1 gradients, expected 2" in complaint
+
+
 def test_the_bounds_see_a_fault_in_one_layer() -> None:
     """Gradients lie within their bounds, and four fifths of them do not."""
     model, images = make_model("float64"), make_images("float64")
@@ -311,3 +376,7 @@ def test_training_leaves_out_the_gradient_of_the_inputs_and_nothing_else() -> No
             assert all(map(np.array_equal, model.gradients, wanted))
             assert (model.records[0].grad_inputs is None) == (bottom is NaiveDense)
             assert calls == ([] if bottom is NaiveDense else ["model", "layer"])
+        model.backward(grad)
+        wanted = model.gradients
+        model.backward_weights(grad)
+        assert all(map(np.array_equal, model.gradients, wanted))

@@ -22,14 +22,17 @@ from manual_backprop.optimizers import (
     SGD,
     Adam,
     Ftrl,
+    Lamb,
     Lion,
     LossScaleOptimizer,
     Muon,
+    Nadam,
     Optimizer,
     RMSprop,
     ScheduleFreeAdamW,
     get,
 )
+from manual_backprop.optimizers.norms import norm
 from manual_backprop.optimizers.schedules import (
     SCHEDULES,
     CosineDecay,
@@ -321,10 +324,22 @@ BY_HAND: list[tuple[Callable[[], Optimizer], list[float], float]] = [
     (lambda: Lion(0.1), [1e-9], 1 - 0.1),
     # (0.1 · 2) √(1 − 0.75) / (1 − 0.5) over √(0.25 · 4): m = 1, v = 1, α = 0.1
     (lambda: Adam(0.1, 0.5, 0.75, 1e-300), [2.0], 1 - 0.1),
+    # m = 1, √v̂ = 2, and (3) with μ_1 = 0.26 and μ_2 = 0.2696
+    (
+        lambda: Nadam(0.1, 0.5, 0.75, 1e-300),
+        [2.0],
+        1 - 0.05 * (0.2696 / (1 - 0.26 * 0.2696) + 2.0),
+    ),
     # v = 0.5 · 4, Δ = 0.1 · 2 / √2
     (lambda: RMSprop(0.1, 0.5, epsilon=0.0), [2.0], 1 - 0.2 / 2**0.5),
     # n: 1 → 4, z = √3 − (2 − 1)/0.5, q = 2/0.5
     (lambda: Ftrl(0.5, initial_accumulator_value=1.0), [3.0**0.5], (2 - 3**0.5) / 4),
+    # nothing accumulated
+    (lambda: Ftrl(0.5, initial_accumulator_value=0.0), [0.0], 0.0),
+    # z = 0.5 − 0.5/2, q = 0.5/2
+    (lambda: Ftrl(2.0, initial_accumulator_value=0.0), [0.5], -1.0),
+    # half the rate in the second step
+    (lambda: SGD(ExponentialDecay(0.1, 1, 0.5)), [2.0, 2.0], 1 - 0.2 - 0.1),
     # |z| = 2 − √3 < λ₁
     (lambda: Ftrl(0.5, -0.5, 1.0, l1_regularization_strength=0.3), [3.0**0.5], 0.0),
 ]
@@ -336,6 +351,34 @@ def test_a_few_steps_worked_out_by_hand(
 ) -> None:
     """Numbers from the formulas, without any code of theirs."""
     assert after(maker(), 1.0, *gradients) == pytest.approx(wanted, rel=1e-15)
+
+
+@pytest.mark.parametrize(
+    ("weight", "gradient", "wanted"), [(0.0, 2.0, -0.1), (1.0, 0.0, 1.0), (0.5, 2.0, 0.45)]
+)
+def test_lamb_steps_by_the_length_of_the_weight(
+    weight: float, gradient: float, wanted: float
+) -> None:
+    """By η where that is 0, and not at all without a gradient."""
+    found = after(Lamb(0.1, 0.5, 0.75, 1e-300), weight, gradient)
+    assert found == pytest.approx(wanted, rel=1e-15)
+
+
+def test_a_scale_grows_after_so_many_finite_steps() -> None:
+    """Of one weight: 4 after the first, 8 after the second; the rate is the inner optimizer's."""
+    optimizer, weight = LossScaleOptimizer(SGD(0.3), 4.0, 2), np.ones(1)
+    scales = []
+    for _ in range(2):
+        optimizer.apply([np.ones(1)], [weight])
+        scales.append(optimizer.scale)
+    assert scales == [4, 8]
+    assert optimizer.learning_rate == 0.3
+
+
+def test_a_norm_of_numbers_whose_squares_underflow() -> None:
+    """3, 4, 5, times a power of two."""
+    tiny = np.float32(2.0**-100)
+    assert norm(np.array([3, 4], np.float32) * tiny) == 5 * tiny
 
 
 def test_a_centred_variance_is_never_negative() -> None:
@@ -420,7 +463,12 @@ def test_optimizers_are_found_by_name() -> None:
 
 WRONG: list[tuple[Callable[[], object], str]] = [
     (lambda: SGD(0.1, momentum=1.5), "momentum: got 1.5"),
+    (lambda: SGD(0.1, momentum=-0.5), "momentum: got -0.5"),
     (lambda: Adam(beta_1=1.0), "beta_1: got 1.0"),
+    (lambda: Adam(beta_2=-0.5), "beta_2: got -0.5"),
+    (lambda: Lion(beta_1=1.5), "beta_1: got 1.5"),
+    (lambda: SGD(ema_momentum=-0.5), "ema_momentum: got -0.5"),
+    (lambda: Ftrl(initial_accumulator_value=-0.5), "initial_accumulator_value: got -0.5"),
     (lambda: SGD(clipnorm=1.0, clipvalue=2.0), "clipvalue: got both this and clipnorm"),
     (lambda: SGD(clipnorm=-1.0), "clipnorm: got -1.0"),
     (lambda: SGD(ema_momentum=2.0), "ema_momentum: got 2.0"),
@@ -431,13 +479,39 @@ WRONG: list[tuple[Callable[[], object], str]] = [
     (lambda: Lion(beta_1=0.0), "beta_1: got 0"),
     (lambda: ScheduleFreeAdamW(beta_1=0.0), "beta_1: got 0"),
     (lambda: LossScaleOptimizer(SGD(), initial_scale=0.0), "initial_scale: got 0.0"),
+    (lambda: LossScaleOptimizer(SGD(), initial_scale=np.inf), "initial_scale: got inf"),
     (lambda: ExponentialDecay(0.1, 0, 0.5), "decay_steps: got 0"),
+    (lambda: ExponentialDecay(0.1, np.inf, 0.5), "decay_steps: got inf"),
     (lambda: CosineDecayRestarts(0.1, 5, t_mul=0.5), "t_mul: got 0.5"),
     (lambda: PiecewiseConstantDecay([1], [0.1]), "values: got 1, expected 2"),
     (lambda: PiecewiseConstantDecay([9, 3], [0.1, 0.2, 0.3]), r"boundaries: got \[9, 3\]"),
     (lambda: PiecewiseConstantDecay([3, 3], [0.1, 0.2, 0.3]), r"boundaries: got \[3, 3\]"),
     (lambda: CosineDecay(0.1, 9, warmup_target=0.2, warmup_steps=-2), "warmup_steps: got -2"),
 ]
+
+
+WITHIN: list[Callable[[], object]] = [
+    *(lambda: SGD(0.1, momentum=0.0), lambda: SGD(0.1, momentum=1.0)),
+    *(lambda: Adam(beta_1=0.0), lambda: Adam(beta_2=0.0), lambda: Lion(beta_1=1.0)),
+    *(lambda: SGD(ema_momentum=0.0), lambda: SGD(ema_momentum=1.0)),
+    *(lambda: SGD(0.5), lambda: SGD(clipnorm=0.5), lambda: SGD(gradient_accumulation_steps=2)),
+    *(lambda: Ftrl(learning_rate_power=0.0), lambda: Ftrl(initial_accumulator_value=0.0)),
+    lambda: LossScaleOptimizer(SGD(), initial_scale=0.5),
+    lambda: ExponentialDecay(0.1, 0.5, 0.5),
+    lambda: CosineDecayRestarts(0.1, 5, t_mul=1.0),
+    lambda: CosineDecay(0.1, 9, warmup_target=0.2, warmup_steps=0),
+]
+
+
+def test_a_schedule_without_stairs_has_no_periods() -> None:
+    """However late."""
+    assert CosineDecay(0.1, 9).periods(100) == 0
+
+
+@pytest.mark.parametrize("maker", WITHIN)
+def test_the_ends_of_a_range_are_within_it(maker: Callable[[], object]) -> None:
+    """As the message for what lies outside says."""
+    assert maker()
 
 
 @pytest.mark.parametrize(("maker", "message"), WRONG)

@@ -55,6 +55,10 @@ BY_HAND = [
     (Relu(max_value=0), [-1, 0, 1], [0, 0, 0], [0, 0, 0]),
     (Relu(threshold=2), [-INF, 1, 2, 3, INF], [0, 0, 0, 3, INF], [0, 0, 0, 1, 1]),
     (Relu(threshold=-2), [-3, -2, -1, 0, 1], [0, 0, -1, 0, 1], [0, 0, 1, 1, 1]),
+    (Relu(threshold=1), [0, 0.5, 1, 2], [0, 0, 0, 2], [0, 0, 0, 1]),
+    (Relu(threshold=-1), [-2, -1, -0.5, 1], [0, 0, -0.5, 1], [0, 0, 1, 1]),
+    (Relu(negative_slope=1), [-2, 3], [-2, 3], [1, 1]),
+    (Relu(negative_slope=-1), [-2, 3], [2, 3], [-1, 1]),
     (
         Relu(negative_slope=0.5, max_value=6, threshold=2),
         [-INF, -2, 2, 3, 6, 7, INF],
@@ -208,6 +212,7 @@ def test_the_plain_relu_takes_the_short_way() -> None:
         (Relu(), (0.0,)),
         (Relu(max_value=2.5), (0.0, 2.5)),
         (Relu(threshold=1.5, max_value=1.0), (1.5,)),
+        (Relu(threshold=1.5, max_value=1.5), (1.5,)),
         (Relu6(), (0.0, 6.0)),
         (Threshold(0.5, 0.1), (0.5,)),
         (SoftShrink(1.25), (-1.25, 1.25)),

@@ -125,6 +125,17 @@ def test_every_reduction_of_weighted_and_masked_values(name: str, reduction: str
             judge(loss.weighted(weight, keep), predictions, targets, ("keras",))
 
 
+def test_a_mask_and_an_ignored_class_leave_out_the_rows_of_either() -> None:
+    """Of four rows one is left: its value is the mean."""
+    loss = SparseCategoricalCrossentropy(ignore_class=0)
+    predictions = draw_predictions(loss, (4, 3), "float64")
+    targets = np.array([0, 0, 1, 2])
+    masked = loss.weighted(mask=[True, False, False, True])
+    assert masked.forward(predictions, targets) == loss.forward(predictions[3:], targets[3:])
+    wanted = np.concatenate([np.zeros((3, 3)), loss.backward(predictions[3:], targets[3:])])
+    assert np.array_equal(masked.backward(predictions, targets), wanted)
+
+
 @DTYPES
 @pytest.mark.parametrize("axis", [0, 1, 2, -1, -2])
 @pytest.mark.parametrize("name", PROBABILISTIC)
@@ -406,6 +417,10 @@ BAD: dict[str, tuple[Any, str]] = {
         lambda: BinaryCrossentropy().prepare([[0, 1, 2], [0, 1, 0]], GRID),
         r"labels: 2.0 at \[0, 2\] is no bit: expected numbers from 0 to 1",
     ),
+    "a bit below 0": (
+        lambda: BinaryCrossentropy().prepare([[0, -0.5, 1], [0, 1, 0]], GRID),
+        r"labels: -0.5 at \[0, 1\] is no bit: expected numbers from 0 to 1",
+    ),
     "a negative count": (
         lambda: Poisson().prepare([[0, -1, 2], [0, 1, 0]], GRID),
         r"labels: -1.0 at \[0, 1\] is no count: expected numbers from 0 on",
@@ -430,9 +445,21 @@ BAD: dict[str, tuple[Any, str]] = {
         lambda: BinaryCrossentropy(label_smoothing=1.5),
         r"label_smoothing: got 1\.5, expected a number from 0 to 1",
     ),
+    "a truth value for a smoothing": (
+        lambda: BinaryCrossentropy(label_smoothing=True),
+        r"label_smoothing: got True, expected a number from 0 to 1",
+    ),
+    "a negative smoothing": (
+        lambda: BinaryCrossentropy(label_smoothing=-0.5),
+        r"label_smoothing: got -0\.5, expected a number from 0 to 1",
+    ),
     "a q of 1": (
         lambda: CategoricalGeneralizedCrossEntropy(q=1.0),
         r"q: got 1\.0, expected a number between 0 and 1",
+    ),
+    "a q of 0": (
+        lambda: CategoricalGeneralizedCrossEntropy(q=0.0),
+        r"q: got 0\.0, expected a number between 0 and 1",
     ),
     "a path": (lambda: BinaryCrossentropy("fussed"), r"did you mean 'fused'"),
     "a softmax before bits": (
@@ -457,10 +484,39 @@ def test_labels_of_every_form_are_the_same() -> None:
     for form in forms:
         found = SparseCategoricalCrossentropy().prepare(form, predictions)
         assert np.array_equal(found, indices)
+    ignored = np.where(indices == 1, -1, indices)
+    found = SparseCategoricalCrossentropy(ignore_class=-1).prepare(ignored, predictions)
+    assert np.array_equal(found, ignored)
     rows = CategoricalCrossentropy().prepare(indices, predictions)
     assert np.array_equal(rows, np.eye(3, dtype=np.float32)[indices])
     columns = CategoricalCrossentropy(axis=1).prepare(indices, np.zeros((2, 3, 2), np.float32))
     assert np.array_equal(columns, np.moveaxis(rows, -1, 1))
+
+
+@pytest.mark.parametrize("shape", [(1, 3), (2, 2), (2, 1, 3), (1, 2, 3)])
+def test_one_hot_rows_are_told_from_columns_of_indices(shape: tuple[int, ...]) -> None:
+    """Wherever a size of 1 stands; of a single class there are only columns."""
+    predictions = np.zeros(shape)
+    indices = np.arange(predictions[..., 0].size).reshape(shape[:-1])
+    loss = SparseCategoricalCrossentropy()
+    assert np.array_equal(loss.prepare(np.eye(shape[-1])[indices], predictions), indices)
+    column = loss.prepare(np.zeros((*shape[:-1], 1)), predictions[..., :1])
+    assert np.array_equal(column, 0 * indices)
+
+
+def test_where_a_prediction_is_right_and_certain_the_focus_is_flat() -> None:
+    """For γ < 1 its slope there is infinite, but what it multiplies has the limit 0."""
+    bits = np.array([[0.0, 1.0]])
+    loss = BinaryFocalCrossentropy(gamma=0.5)
+    assert not loss.backward(bits, bits).any()
+
+
+def test_the_gradient_passes_at_the_ends_of_a_clip_after_normalisation() -> None:
+    """Otherwise both were 0: −1/q + 1 at q = 1 − ε, and 1 at ε, since these sum to 1 exactly."""
+    predictions = np.array([[1 - EPSILON, EPSILON]])
+    assert predictions.sum() == 1
+    grad = CategoricalCrossentropy(reduction="sum").backward(predictions, np.array([[1.0, 0.0]]))
+    assert grad[0, 0] < 0 < grad[0, 1]
 
 
 @pytest.mark.parametrize("from_logits", [False, True])

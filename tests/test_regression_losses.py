@@ -139,8 +139,19 @@ def test_tied_wrong_classes_share_the_gradient(dtype: str) -> None:
     targets = np.eye(4, dtype=dtype)[[0, 1, 0, 3, 0]]
     judge(CategoricalHinge(), predictions, targets)
     judge(CategoricalHinge(), np.array([[0.5], [-2]], dtype), np.ones((2, 1), dtype))
-    slopes = CategoricalHinge().backward(np.array([[0.0, 1, 1]]), np.array([[1.0, 0, 0]]))
+    first = np.array([[1.0, 0, 0]])
+    slopes = CategoricalHinge().backward(np.array([[0.0, 1, 1]]), first)
     np.testing.assert_array_equal(slopes, [[-1, 0.5, 0.5]])
+    slopes = CategoricalHinge().backward(np.array([[[0.0, 1, 1]]]), first[None])
+    np.testing.assert_array_equal(slopes, [[[-1, 0.5, 0.5]]])
+
+
+def test_a_categorical_hinge_passes_its_gradient_where_it_becomes_zero() -> None:
+    """At right = wrong + 1, and not beyond."""
+    for right, passes in ((2.0, 1), (2.5, 0)):
+        predictions, targets = np.array([[right, 1, 0]]), np.array([[1.0, 0, 0]])
+        slopes = CategoricalHinge().backward(predictions, targets)
+        np.testing.assert_array_equal(slopes, passes * np.array([[-1.0, 1, 0]]))
 
 
 def test_soft_labels_take_part_in_both_sums() -> None:

@@ -14,6 +14,7 @@ from agreement.function_check import check_function
 from agreement.verdicts import Verdict
 from manual_backprop import NaiveDense, NaiveSequential, SparseCategoricalCrossentropy
 from manual_backprop.catalogue import every_variant
+from manual_backprop.losses import EPSILON
 from manual_backprop.regularizers import (
     L1,
     L1L2,
@@ -168,6 +169,26 @@ def test_a_forgotten_penalty_is_located(part: str) -> None:
     assert report.disagreements[0].name == f"dense_1.{tensor}"
 
 
+def test_rows_shorter_than_epsilon_keep_no_length() -> None:
+    """Orthogonal rows have no gradient, however short; one as long as ε has none along itself."""
+    short = np.array([[EPSILON / 2, 0.0], [0.0, 1.0]])
+    assert not OrthogonalRegularizer(1.0).gradient(short).any()
+    grad = OrthogonalRegularizer(1.0).gradient(np.array([[EPSILON, 0.0], [1.0, 1.0]]))
+    assert grad[0, 0] == 0 < grad[0, 1]
+
+
+def test_any_regularizer_makes_a_penalty() -> None:
+    """Kernel, bias or activity, each alone; a layer without a bias takes one as well."""
+    assert not Penalties()
+    for part in ("kernel", "bias", "activity"):
+        assert Penalties(**{part: L2()})
+    layer = NaiveDense(2, 1, use_bias=False, kernel_regularizer=L2(0.5), seed=0)
+    layer.forward(np.ones((1, 2), np.float32))
+    layer.backward(np.zeros((1, 1), np.float32))
+    (grad,) = layer.gradients
+    assert np.array_equal(grad, layer.W)
+
+
 def test_a_shared_layer_has_no_single_activity() -> None:
     """A layer in two places cannot have an activity regularizer; the error says so."""
     layer = NaiveDense(3, 3, activity_regularizer="l1")
@@ -180,6 +201,8 @@ def test_a_factor_that_is_no_penalty_is_refused(factor: float) -> None:
     """A factor below 0 or without end is a ValueError that names it."""
     with pytest.raises(ValueError, match="l1"):
         L1(factor)
+    with pytest.raises(TypeError, match="l1: got True"):
+        L1(True)
     with pytest.raises(ValueError, match="mode"):
         OrthogonalRegularizer(mode="diagonals")
     with pytest.raises(ValueError, match="kernel_regularizer"):

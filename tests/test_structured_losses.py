@@ -126,6 +126,32 @@ def test_samples_without_pairs_are_masked() -> None:
     assert not Circle().backward(embeddings, alone).any()
 
 
+def test_distances_of_pairs_at_the_ends_of_their_range() -> None:
+    """The gradient passes at p·p = 1 and where d = 1 + m; beyond the former there is none.
+
+    The sample of the other class is x times the first one, and at a right angle to the second,
+    where d = 1 and the slope is 0.
+    """
+    loss = Circle(gamma=2.0, margin=0.5)
+    slopes = []
+    for x in (1.0, 1.5, -0.5):
+        embeddings = np.array([[1.0, 0], [0, 1], [x, 0]])
+        targets = loss.prepare([0, 0, 1], embeddings)
+        slopes.append(loss.backward(embeddings, targets)[2, 0])
+    near, beyond, far = slopes
+    assert near > 0
+    assert beyond == 0
+    assert far < 0
+
+
+def test_a_direction_as_long_as_epsilon_keeps_its_length() -> None:
+    """From ε on, the gradient along the prediction is 0; below it, lengths count as ε."""
+    target = np.array([[1.0, 0.0]])
+    for share, slope in ((1.0, 0.0), (1.25, 0.0), (0.5, -1 / EPSILON)):
+        grad = CosineSimilarity().backward(np.array([[share * EPSILON, 0.0]]), target)
+        np.testing.assert_array_equal(grad, [[slope, 0.0]])
+
+
 def test_one_pair_of_each_kind_by_hand() -> None:
     """softplus(γ (d₊² − m²) + γ ((1 − d₋)² − m²)) for a cosine of 1 − d."""
     far, near = 0.3, 0.9
@@ -158,10 +184,11 @@ def spells(path: tuple[int, ...]) -> list[int]:
 
 @pytest.mark.parametrize("labels", [[], [1], [2, 1], [1, 1], [1, 2, 1], [2, 2, 2]])
 @pytest.mark.parametrize("frames", [1, 2, 4, 5])
-def test_every_path_counts_once(labels: list[int], frames: int) -> None:
-    """The value is −log of a sum over all paths, each written out."""
+@pytest.mark.parametrize("width", [0, 3])
+def test_every_path_counts_once(labels: list[int], frames: int, width: int) -> None:
+    """The value is −log of a sum over all paths, each written out; with and without padding."""
     logits = np.random.default_rng(frames).normal(size=(1, frames, 3))
-    padded = [labels + [0] * (3 - len(labels))]
+    padded = np.array([labels + [0] * (width - len(labels))])
     if len(labels) + sum(a == b for a, b in itertools.pairwise(labels)) > frames:
         with pytest.raises(ValueError, match="no path spells it"):
             CTC().prepare(padded, logits)
@@ -182,6 +209,13 @@ def test_sequences_of_every_length_agree_with_keras() -> None:
     labels = [[0, 0, 0, 0], [1, 0, 0, 0], [3, 3, 2, 0], [1, 2, 3, 1]]
     judge(CTC(), logits, CTC().prepare(labels, logits))
     judge(CTC(), logits[:1, :1], CTC().prepare([[2]], logits[:1, :1]))
+
+
+@DTYPES
+def test_sequences_much_longer_than_their_labels(dtype: str) -> None:
+    """A path cannot begin again where it has ended."""
+    logits = np.random.default_rng(1).normal(size=(3, 8, 4)).astype(dtype)
+    judge(CTC(), logits, CTC().prepare([[1, 2], [3, 0], [0, 0]], logits))
 
 
 @DTYPES

@@ -20,6 +20,7 @@ from manual_backprop import (
     one_training_step,
     update_weights,
 )
+from manual_backprop.regularizers import L2
 
 SPARSE = "sparse_categorical_crossentropy"
 LABELS = np.arange(23) % 3
@@ -141,6 +142,27 @@ def test_fit_is_single_steps_in_order(batch_size: int) -> None:
         totals.append(total / 23)
     assert weights_of(model) == weights_of(twin)
     assert history.loss == totals
+
+
+@pytest.mark.parametrize("scale", [1.0, 2.0, 8.0])
+def test_a_scaled_loss_makes_the_same_step(scale: float) -> None:
+    """Powers of two are taken out of the gradients exactly."""
+    plain, scaled = make_model(), make_model()
+    one_training_step(plain, make_images(), LABELS)
+    one_training_step(scaled, make_images(), LABELS, optimizer=SGD(loss_scale_factor=scale))
+    assert weights_of(scaled) == weights_of(plain)
+
+
+def test_penalties_are_part_of_the_loss_of_a_step() -> None:
+    """½ Σ W², and ½ Σ y² over 16 samples, are added; all numbers are exact."""
+    images, kernel = make_images("float64")[:16], make_images("float64")[:4]
+    values = []
+    for names in ([], ["kernel_regularizer", "activity_regularizer"]):
+        options = dict.fromkeys(names, L2(0.5)) | {"kernel_initializer": lambda *_: kernel}
+        model = NaiveSequential([NaiveDense(4, 4, dtype="float64", **options)])
+        values.append(one_training_step(model, images, np.zeros((16, 4)), "mean_squared_error"))
+    penalty = np.square(kernel).sum() / 2 + np.square(images @ kernel).sum() / 32
+    assert values[1] - values[0] == penalty
 
 
 def test_fit_tells_each_batch_before_its_step() -> None:

@@ -18,6 +18,7 @@ from agreement.verdicts import (
     judge_batches,
     judge_pairs,
     judge_tensor,
+    judge_tensors,
     judge_trace,
 )
 from manual_backprop.trace import LayerTrace, TensorName, Trace
@@ -121,6 +122,29 @@ def test_an_abstention_has_no_ratio_and_hides_no_disagreement() -> None:
     assert (wrong.verdict, wrong.outside, wrong.worst) == (Verdict.DISAGREE, 1, (1,))
     unable = judged([INF, 2, 3], intervals([1, 2, 3], [0.5, 0.5, 0.5]), abstains=True)
     assert unable.verdict is Verdict.DISAGREE
+
+
+def test_a_tensor_larger_than_what_is_judged_together_is_judged() -> None:
+    """Alone, first or last."""
+    small, large = (Comparison(NAME, np.ones(n), intervals([1] * n, [0] * n)) for n in (1, 5000))
+    for given in ([large], [large, small], [small, large]):
+        verdicts = judge_tensors(given, View.LOCAL, "keras")
+        assert [v.size for v in verdicts] == [c.actual.size for c in given]
+
+
+def test_who_may_not_abstain_disagrees_by_nan() -> None:
+    """Nobody may, unless it is said."""
+    found = Comparison(NAME, np.array([NAN]), intervals([1], [0.5]))
+    (verdict,) = judge_tensors([found], View.LOCAL, "keras")
+    assert verdict.verdict is Verdict.DISAGREE
+
+
+def test_what_cannot_be_compared_has_a_ratio_of_zero() -> None:
+    """Nor a scale, where neither number is one."""
+    silent = judged([NAN, NAN], intervals([1, 2], [0.5, 0.5]), abstains=True)
+    assert silent.ratio == 0
+    overflown = judged([NAN], intervals([NAN], [INF]))
+    assert (overflown.verdict, overflown.ratio, overflown.zero) == (Verdict.OVERFLOW, 0, True)
 
 
 def test_a_kink_needs_a_difference_beyond_the_smooth_error() -> None:

@@ -1,0 +1,1 @@
+"""Mutation score: which small changes of the code does no check notice?"""
