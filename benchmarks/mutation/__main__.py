@@ -75,7 +75,7 @@ SUITES = (
         ["test_catalogue"],
     ),
     Suite(
-        ["agreement/verdicts"],
+        ["agreement/verdicts", "agreement/figures"],
         False,
         ("meta/test_verdicts", "test_report", "meta/test_sequence_faults", "meta/test_ten_faults",
          "meta/test_update_faults", "meta/test_stacked", "test_regularizers"),
