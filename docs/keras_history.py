@@ -48,6 +48,16 @@ def batch_normalization_masked() -> Any:
     return layer(inputs, training=True, mask=mask).numpy().round(3).ravel().tolist()
 
 
+def gelu() -> Any:
+    """x Φ(x) at −2 is −0.0455002639."""
+    return float(keras.activations.gelu(tf.constant(-2.0)).numpy().round(10))
+
+
+def gelu_of_float64() -> Any:
+    """At 1 it is 0.8413447461, and at 1e200 the number itself."""
+    return keras.activations.gelu(tf.constant([1.0, 1e200], "float64")).numpy().round(10).tolist()
+
+
 def hard_sigmoid_at_kinks() -> Any:
     return gradient(keras.activations.hard_sigmoid, np.array([-3.0, 3.0], "float32"))
 
@@ -160,6 +170,27 @@ def accumulation_with_loss_scale() -> Any:
     return float(variable.numpy())
 
 
+def adam_with_accumulation() -> Any:
+    """Two gradients of 1 are one update with their mean, and Adam's first is the learning rate."""
+    variable = keras.Variable(1.0)
+    optimizer = keras.optimizers.Adam(0.1, gradient_accumulation_steps=2)
+    optimizer.build([variable])
+    for _ in range(2):
+        optimizer.apply([tf.constant(1.0)], [variable])
+    return round(float(variable.numpy()), 6)
+
+
+def ctc_of_padded_labels() -> Any:
+    """A label and two of padding, in three frames of three equal classes: −ln 6/27 = 1.504077."""
+    labels, logits = tf.constant([[1, 0, 0]]), tf.zeros((1, 3, 3))
+    return keras.losses.ctc(labels, logits).numpy().round(6).tolist()
+
+
+def ctc_of_float64() -> Any:
+    logits = tf.zeros((1, 2, 3), "float64")
+    return str(keras.losses.ctc(tf.constant([[1]]), logits).dtype.name)
+
+
 def muon_step() -> Any:
     """One step with a gradient of ones, from a matrix of ones."""
     variable = keras.Variable(np.ones((2, 2), "float32"), name="kernel")
@@ -198,7 +229,7 @@ def lstm_recurrent_dropout() -> Any:
 
 
 def lstm_both_dropouts() -> Any:
-    return _dropped(dropout=0.5, recurrent_dropout=0.5)
+    return _dropped(dropout=0.2, recurrent_dropout=0.5)
 
 
 def fit_with_several_steps_per_execution() -> Any:
@@ -220,13 +251,13 @@ WITH_FLOAT64 = (
     l2_of_float64, l1_of_float64, embedding_l2_float64, huber_of_float64, poisson_of_float64,
     percentage_error_of_float64, masked_loss_of_float64,
     sparse_crossentropy_ignoring_a_class_float64, circle_loss_float64,
-    grouped_query_attention_float64,
+    grouped_query_attention_float64, gelu_of_float64, ctc_of_float64,
 )  # fmt: skip
 WITH_FLOAT32 = (
     layer_normalization, group_normalization, batch_normalization, batch_normalization_masked,
-    hard_sigmoid_at_kinks, activity_penalty,
+    gelu, hard_sigmoid_at_kinks, activity_penalty, ctc_of_padded_labels,
     reduction_mean_with_sample_weight, evaluate_with_a_short_last_batch, train_on_batch_repeated,
-    masked_accuracy, accumulation_with_loss_scale, muon_step, lstm_dropout,
+    masked_accuracy, accumulation_with_loss_scale, adam_with_accumulation, muon_step, lstm_dropout,
     lstm_recurrent_dropout, lstm_both_dropouts, fit_with_several_steps_per_execution,
     spectral_normalization_in_training,
 )  # fmt: skip
