@@ -78,7 +78,8 @@ SUITES = (
         ["agreement/verdicts", "agreement/figures"],
         False,
         ("meta/test_verdicts", "meta/test_figures", "test_report", "meta/test_sequence_faults",
-         "meta/test_ten_faults", "meta/test_update_faults", "meta/test_stacked", "test_regularizers"),
+         "meta/test_ten_faults", "meta/test_update_faults", "meta/test_stacked",
+         "test_regularizers"),
     ),
 )  # fmt: skip
 
