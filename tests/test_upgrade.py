@@ -225,6 +225,13 @@ def test_a_difference_that_shrinks_with_the_roundoff_is_rounding() -> None:
     assert Outcome.CHANGED in outcome(one, moved(0.01, 0.0))
 
 
+def test_a_layer_with_a_dtype_of_its_own_may_round_in_it() -> None:
+    """Numbers that are float32 whatever is asked for shrink with no roundoff."""
+    a = np.linspace(1, 2, 8, dtype="float32")
+    assert outcome(made(a=a), made(a=a * np.float32(1 + 3e-7))) == {Outcome.ROUNDING}
+    assert outcome(made(a=a), made(a=a * np.float32(1 + 3e-4))) == {Outcome.CHANGED}
+
+
 def test_what_rounding_leaves_of_a_zero_is_rounding() -> None:
     """A gradient that cancels to 1e-17 may have any sign, beside numbers near 1."""
     one, other = (made(a=np.ones(3), b=np.array([sign * 1e-17])) for sign in (1, -1))

@@ -194,8 +194,11 @@ class _Pair:
             return False
         twin = self._twin(key, name, tensor)
         around = max(largest(found.cases[key][name]) for found in (self.before, self.after))
-        other = None if twin is None else Spread.of(*twin)
-        return shrinks(Spread.of(a, b), other, key.split("/")[-2], around)
+        dtype = key.split("/")[-2]
+        if twin is not None and twin[0].dtype == a.dtype != np.float64:
+            # A layer with a dtype of its own computes in it, whatever it is asked for.
+            twin, dtype = None, a.dtype.name
+        return shrinks(Spread.of(a, b), twin and Spread.of(*twin), dtype, around)
 
     def _twin(self, key: str, name: str, tensor: str) -> tuple[Array, Array] | None:
         """The same tensor of both releases in the other dtype."""

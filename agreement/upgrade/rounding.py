@@ -5,13 +5,15 @@ Bitwise equal numbers are identical. Others differ by *rounding*
 (1) where a derivation by hand bounds them: if both lie within the bound, or no farther apart;
 (2) elsewhere, or where the bound is wider than 2⁻¹⁰ of the numbers: if the difference shrinks
     with the unit roundoff. With r the largest difference relative to the tensor's largest number:
-    r in float64 ≤ max(2¹⁰ · 2⁻⁵³, 2⁻¹⁹ r in float32), and r in float32 ≤ 2⁻¹⁰.
+    r in float64 ≤ max(2¹⁰ · 2⁻⁵³, 2⁻¹⁹ r in float32), and r in float32 ≤ 2⁻¹³.
 
 (3) where the numbers themselves are what rounding left of a zero: if the difference is within 2⁶
     roundoffs of the largest number of the case, in both dtypes.
 
-In (2), 2⁻¹⁹ is the ratio 2⁻²⁹ of the roundoffs with a factor of 2¹⁰ for amplification that is not
-the same in both.
+A tensor of the same dtype in both, which a layer with a dtype of its own gives, may differ by 2¹⁰
+of its roundoffs. In (2), 2⁻¹⁹ is the ratio 2⁻²⁹ of the roundoffs with a factor of 2¹⁰ for
+amplification that is not the same in both; and 2⁻¹³, two thousand roundoffs of float32, is a
+quarter of one of float16, so that what passes through half precision is a change.
 """
 
 from __future__ import annotations
@@ -24,9 +26,10 @@ from agreement.upgrade.outcomes import Expected
 from agreement.upgrade.recording import Case
 from manual_backprop.typing import Array
 
-ROUNDOFF = {"float32": 2.0**-24, "float64": 2.0**-53}
+ROUNDOFF = {"float16": 2.0**-11, "float32": 2.0**-24, "float64": 2.0**-53}
 AMPLIFICATION = 2.0**10
-LARGEST_ROUNDING = 2.0**-10
+LARGEST_ROUNDING = 2.0**-13
+BLUNT = 2.0**-10
 NEARBY = 2.0**6
 
 
@@ -58,7 +61,7 @@ def is_rounding(a: Array, b: Array, expected: Expected | None, shrinks: bool) ->
         value, error = expected.value, expected.error
         both = (np.abs(x - value) <= error) & (np.abs(y - value) <= error)
         within = finite & (both | (np.abs(y - x) <= error))
-        blunt = ~(error <= LARGEST_ROUNDING * np.maximum(np.abs(x), np.abs(y)))
+        blunt = ~(error <= BLUNT * np.maximum(np.abs(x), np.abs(y)))
     # An infinite bound allows anything, so that only (2) can tell.
     return np.where(blunt, finite & shrinks & (within | np.isinf(error)), within)
 
