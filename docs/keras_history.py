@@ -211,6 +211,14 @@ def grouped_query_attention_float64() -> Any:
     return float(np.sum(layer(query, query)))
 
 
+def attention_of_a_masked_row() -> Any:
+    """Gradient of the first output for a query that nothing may attend to."""
+    layer = keras.layers.MultiHeadAttention(1, 2, kernel_initializer="ones")
+    inputs = tf.constant([[[1.0, 2.0], [3.0, 5.0]]])
+    mask = tf.constant([[[True, False], [False, False]]])
+    return gradient(lambda x: layer(x, x, attention_mask=mask)[0, 1, 0] * x[0, 0, 0], inputs)
+
+
 def _dropped(**rates: float) -> Any:
     layer = keras.layers.LSTM(
         2, kernel_initializer="ones", recurrent_initializer="ones", seed=5, **rates
@@ -255,7 +263,7 @@ WITH_FLOAT64 = (
 )  # fmt: skip
 WITH_FLOAT32 = (
     layer_normalization, group_normalization, batch_normalization, batch_normalization_masked,
-    gelu, hard_sigmoid_at_kinks, activity_penalty, ctc_of_padded_labels,
+    gelu, attention_of_a_masked_row, hard_sigmoid_at_kinks, activity_penalty, ctc_of_padded_labels,
     reduction_mean_with_sample_weight, evaluate_with_a_short_last_batch, train_on_batch_repeated,
     masked_accuracy, accumulation_with_loss_scale, adam_with_accumulation, muon_step, lstm_dropout,
     lstm_recurrent_dropout, lstm_both_dropouts, fit_with_several_steps_per_execution,
@@ -264,9 +272,18 @@ WITH_FLOAT32 = (
 
 
 def main(names: Sequence[str]) -> None:
-    """Run those asked for, all without."""
+    """Run those asked for, all without.
+
+    Raises:
+        ValueError: for a name that there is not.
+    """
+    known = [function.__name__ for function in (*WITH_FLOAT64, *WITH_FLOAT32)]
+    for name in names:
+        if name not in known:
+            raise ValueError(f"{name}: there is no such line; expected {', '.join(known)}.")
     for dtype, functions in (("float64", WITH_FLOAT64), ("float32", WITH_FLOAT32)):
         keras.backend.set_floatx(dtype)
+        keras.mixed_precision.set_dtype_policy(dtype)  # Keras keeps the first that a layer had
         for function in functions:
             if names and function.__name__ not in names:
                 continue

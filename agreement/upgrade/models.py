@@ -12,6 +12,7 @@ from agreement.upgrade.items import DTYPES, EAGER, Item
 from agreement.upgrade.layers import drawing
 from agreement.upgrade.outcomes import QUIET, Change
 from agreement.upgrade.recording import Recording
+from agreement.upgrade.rounding import AMPLIFICATION, ROUNDOFF
 from manual_backprop.typing import Array
 from reference.observe_model import TAKES
 
@@ -110,7 +111,12 @@ def remarks(changes: Sequence[Change], recording: Recording) -> list[str]:
                 )
             ]
             layers.sort(key=lambda layer: int(layer.partition(" ")[0]))  # more than a hundred too
-            changed = {c.tensor for c in mine if c.outcome not in QUIET}
+            moved = [c for c in mine if c.outcome not in QUIET]
+            # What is far beyond rounding comes first: a change in float64 makes one of every
+            # rounding that float32 has in the same place.
+            limit = AMPLIFICATION * ROUNDOFF.get(key.split("/")[3], 0.0)
+            far = [c for c in moved if c.difference > limit]
+            changed = {c.tensor for c in far or moved}
             words = first_layer(changed, layers, _takers(tensors, layers))
             if words:
                 found.append(f"{key.split('/')[1]}, {key.split('/')[3]}, {name}: {words}")
