@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -45,12 +45,16 @@ class Figures(NamedTuple):
     overflow: Array
 
 
-def compare_elements(value: Array, error: Array, actual: Array, silent: Array | None) -> Elements:
-    """Compare every element by (1) of ``verdicts``, but where a witness is ``silent``."""
+def compare_elements(
+    value: Array, error: Array, actual: Array, silent: Array | None, part: Any = ...
+) -> Elements:
+    """Compare every element, or those of a ``part``, by (1) of ``verdicts``, but where a witness is
+    ``silent``."""
+    value, error, actual = value[part], error[part], actual[part]
     with np.errstate(all="ignore"):
         difference = np.abs(actual - value, dtype=np.float64)
         if silent is not None:
-            difference[silent] = 0.0
+            difference[silent[part]] = 0.0
         infinite = np.isinf(error)
         outside = ~(difference <= error)  # (1)
         ratio = np.where(difference == 0, 0.0, difference / error)

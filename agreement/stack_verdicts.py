@@ -72,8 +72,7 @@ def judge_stacks(pairs: Iterable[tuple[Trace, Trace, View, str]], draws: int) ->
         smooth = tasks[at][0].expected.smooth_error
         if smooth is not None:
             part = np.s_[:, start : start + sizes[at]]
-            quiet = None if silent is None else silent[part]
-            elements = compare_elements(value[part], error[part], actual[part], quiet)
+            elements = compare_elements(value, error, actual, silent, part)
             kinked = (elements.difference > end_to_end([smooth])).any(axis=1)
             codes[kinked, at] = CODES[Verdict.KINK]
     sharp = (found.zero & np.isfinite(found.floor)) | (found.floor <= BLUNT_FLOOR)

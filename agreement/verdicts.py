@@ -20,7 +20,7 @@ import numpy as np
 
 from agreement.alike import as_array
 from agreement.bounded import BoundedArray, bounded
-from agreement.figures import BLUNT_FLOOR, Elements, compare_elements, figures_of
+from agreement.figures import BLUNT_FLOOR, compare_elements, figures_of
 from agreement.precision import precision_of
 from manual_backprop.trace import TensorName, Trace
 from manual_backprop.typing import Array
@@ -187,11 +187,6 @@ def _judge(tasks: Sequence[tuple[Comparison, Batch]]) -> list[TensorVerdict]:
     silent = None
     if any(batch.abstains for _, batch in tasks):
         silent = np.repeat([batch.abstains for _, batch in tasks], sizes) & np.isnan(actual)
-
-    def compared(part: slice) -> Elements:
-        quiet = None if silent is None else silent[part]
-        return compare_elements(value[part], error[part], actual[part], quiet)
-
     found = figures_of(value, error, actual, silent, sizes)
     verdicts = []
     start = 0
@@ -217,7 +212,7 @@ def _judge(tasks: Sequence[tuple[Comparison, Batch]]) -> list[TensorVerdict]:
         elif not (zero and isfinite(floor)) and not floor <= BLUNT_FLOOR:
             verdict = Verdict.BLUNT  # (3)
         elif c.expected.smooth_error is not None:
-            difference = compared(part).difference
+            difference = compare_elements(value, error, actual, silent, part).difference
             if np.any(difference > c.expected.smooth_error.ravel()):
                 verdict = Verdict.KINK
         v = TensorVerdict(
@@ -225,7 +220,7 @@ def _judge(tasks: Sequence[tuple[Comparison, Batch]]) -> list[TensorVerdict]:
             largest, floor, largest_floor, zero, size, wide,
         )  # fmt: skip
         if wrong:
-            elements = compared(part)
+            elements = compare_elements(value, error, actual, silent, part)
             inside = int(np.argmax(np.where(elements.outside, elements.ratio, -1.0)))
             where = np.unravel_index(inside, c.expected.shape)
             v.outside = wrong

@@ -55,6 +55,21 @@ def made(
     return found
 
 
+class Known(Environments):
+    """Environments that are there already; of 3.99.9 there is none."""
+
+    def base(self, tensorflow: str) -> Path:
+        return self.cache / "python"
+
+    def release(self, keras: str, base: Path) -> Path:
+        if keras == "3.99.9":
+            raise UnavailableError("keras 3.99.9: does not install: no\nsuch thing")
+        return self.cache
+
+    def source(self) -> Path:
+        return self.cache
+
+
 def outcome(before: Recording, after: Recording, **kwargs: object) -> set[Outcome]:
     return set(compare(before, after, **kwargs).counts)  # type: ignore[arg-type]
 
@@ -374,15 +389,6 @@ def test_a_release_that_cannot_be_had_is_one_line_and_the_others_go_on(
 ) -> None:
     """Neighbours that were recorded are compared, over the one that was not."""
 
-    class Known(Environments):
-        def base(self, tensorflow: str) -> Path:
-            return tmp_path
-
-        def release(self, keras: str, base: Path) -> Path:
-            if keras == "3.99.9":
-                raise UnavailableError("keras 3.99.9: does not install: no\nsuch thing")
-            return tmp_path
-
     monkeypatch.setattr(
         "agreement.upgrade.releases._record",
         lambda release, *rest: made(keras=release.keras, a=np.ones(2)),
@@ -399,13 +405,6 @@ def test_a_change_is_put_down_to_keras_or_tensorflow_by_crossing_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """``a`` follows Keras and ``b`` TensorFlow, and each is said to."""
-
-    class Known(Environments):
-        def base(self, tensorflow: str) -> Path:
-            return tmp_path
-
-        def release(self, keras: str, base: Path) -> Path:
-            return tmp_path
 
     def recorded(release: Release, *rest: object) -> Recording:
         numbers = {"a": float(release.keras == "3.1.0"), "b": float(release.tensorflow == "2.21.0")}
@@ -563,16 +562,6 @@ def test_an_interrupt_does_not_wait_for_what_is_being_recorded(
 ) -> None:
     """The recorders are ended, also where the interrupt reached this process alone."""
 
-    class Known(Environments):
-        def base(self, tensorflow: str) -> Path:
-            return python
-
-        def release(self, keras: str, base: Path) -> Path:
-            return tmp_path
-
-        def source(self) -> Path:
-            return tmp_path
-
     python = tmp_path / "python"
     python.write_text("#!/bin/sh\necho '[0, 2]'\nexec sleep 60\n")
     python.chmod(0o755)
@@ -594,13 +583,6 @@ def test_a_version_without_its_last_zero_is_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """3.15 installs 3.15.0."""
-
-    class Known(Environments):
-        def base(self, tensorflow: str) -> Path:
-            return tmp_path
-
-        def release(self, keras: str, base: Path) -> Path:
-            return tmp_path
 
     def run(python: Path, paths: object, file: Path, *rest: object) -> None:
         write_recording(file, made(keras="3.15.0", a=np.ones(2)))

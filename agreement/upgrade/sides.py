@@ -33,8 +33,9 @@ def describe(
     if not change.elements:
         return
     shown = outside
-    if a.dtype.kind == b.dtype.kind == "f" and (outside & (np.isnan(a) != np.isnan(b))).any():
-        shown = outside & (np.isnan(a) != np.isnan(b))
+    if a.dtype.kind == b.dtype.kind == "f":
+        turned = outside & (np.isnan(a) != np.isnan(b))
+        shown = turned if turned.any() else outside
     # The rows of weights, states and of what a training reports are no samples.
     of_samples = change.family != "training" or change.tensor == "predictions"
     of_samples = of_samples and not change.tensor.startswith(("grad_weight", "state"))
