@@ -115,13 +115,11 @@ def as_class_indices(labels: Array, samples: int, classes: int) -> Array:
     """Return labels as int64 class indices of shape (samples,).
 
     Accepts indices of shape (samples,) or (samples, 1), in any integer or whole-valued
-    float dtype, or one-hot rows of shape (samples, classes) where classes > 1.
+    float dtype. Whoever accepts one-hot rows as well has looked for them before.
     """
     if is_foreign(labels):
         return labels
     array = as_numbers("labels", labels)
-    if array.shape == (samples, classes) and classes > 1:
-        return one_hot_rows(array).argmax(axis=1)
     if array.shape not in ((samples,), (samples, 1)):
         raise ValueError(
             f"labels: has shape {array.shape}, expected ({samples},) class indices or "

@@ -17,6 +17,7 @@ from manual_backprop import (
     SGD,
     BatchGenerator,
     CategoricalCrossentropy,
+    Loss,
     NaiveDense,
     NaiveSequential,
     SparseCategoricalCrossentropy,
@@ -26,6 +27,7 @@ from manual_backprop import (
     one_training_step,
     update_weights,
 )
+from manual_backprop.losses import CTC, Circle
 
 CATEGORICAL, SPARSE = "categorical_crossentropy", "sparse_categorical_crossentropy"
 IMAGES = np.random.default_rng(0).normal(size=(5, 4)).astype(np.float32)
@@ -127,6 +129,74 @@ def test_rows_that_are_no_distribution_are_named(row: list[float]) -> None:
     refused(
         lambda: get_gradients(make_model(), IMAGES, labels, CATEGORICAL), ValueError, "labels: "
     )
+
+
+def refused_labels(loss: Loss, labels: object, *shape: int) -> str:
+    """What the loss says of labels for predictions of a shape."""
+    return refused(lambda: loss.prepare(labels, np.zeros(shape)), ValueError, "labels: ")
+
+
+def test_of_several_bad_values_the_first_is_shown_and_all_are_counted() -> None:
+    """By its place, with what is wrong about it and what would be right."""
+    images = IMAGES.astype(float)
+    images[1, 2], images[3, 0] = NAN, 1e39
+    message = refused(lambda: make_model()(images), ValueError, "inputs: 2 of 20 values")
+    assert "the first, nan at [1, 2], is not finite" in message
+    images[0, 1] = 1e40
+    message = refused(lambda: make_model()(images), ValueError, "inputs: 3 of 20 values")
+    assert "the first, 1e+40 at [0, 1], overflows float32" in message
+
+
+def test_of_several_bad_labels_the_first_is_shown() -> None:
+    """Whole numbers, rows and sequences, each with what a label has to be."""
+    message = refused_labels(SparseCategoricalCrossentropy(), [0, 7, 1, 8], 4, 3)
+    assert "7 at [1] is not a class; expected whole numbers from 0 to 2" in message
+    rows = [[1, 0], [0.5, 0.25], [0, 1], [0.25, 0.25]]
+    assert "row 1, [0.5, 0.25]," in refused_labels(CategoricalCrossentropy(), rows, 4, 2)
+    assert "1.5 at [1] is not" in refused_labels(Circle(), [1, 1.5, 2, 2.5], 4, 2)
+    gap = [[1, 2, 0, 0], [1, 0, 2, 0], [0, 0, 0, 1]]
+    assert "row 1, [1, 0, 2, 0], has a 0" in refused_labels(CTC(), gap, 3, 5, 4)
+    long = [[1, 2, 3, 0], [1, 1, 2, 0], [1, 1, 1, 1]]
+    assert "row 1, [1, 1, 2, 0], needs 4 frames" in refused_labels(CTC(), long, 3, 3, 4)
+
+
+@pytest.mark.parametrize("labels", [[1, 2, 1], [[1, 2]], [[1, 2]] * 4, [[[1]]] * 3], ids=str)
+def test_labels_of_sequences_are_a_row_for_each_sample(labels: object) -> None:
+    """Neither one axis nor three, and as many rows as samples."""
+    assert "expected (3, longest)" in refused_labels(CTC(), labels, 3, 5, 4)
+
+
+def test_identities_may_stand_in_a_column() -> None:
+    """One for each sample, and no more."""
+    predictions = np.zeros((3, 2))
+    assert Circle().prepare([[4], [5], [4]], predictions).tolist() == [4, 5, 4]
+    refused_labels(Circle(), [[4, 5]] * 3, 3, 2)
+
+
+def test_a_distribution_may_miss_one_by_the_rounding_of_its_sum() -> None:
+    """Of two numbers: two spacings of 1, and not half a spacing more."""
+    slack = 2 * np.finfo(np.float32).eps
+    predictions = np.zeros((1, 2), np.float32)
+    at = np.array([[0.5 + slack, 0.5]], np.float32)
+    assert np.array_equal(CategoricalCrossentropy().prepare(at, predictions), at)
+    beyond = np.array([[0.5 + slack * 1.25, 0.5]], np.float32)
+    refused(lambda: CategoricalCrossentropy().prepare(beyond, predictions), ValueError, "labels: ")
+
+
+def test_where_there_is_one_class_a_zero_is_its_index() -> None:
+    """And no row that sums to 0."""
+    found = CategoricalCrossentropy().prepare([[0], [0]], np.zeros((2, 1)))
+    assert found.tolist() == [[1], [1]]
+
+
+def test_what_cannot_be_converted_says_so_itself() -> None:
+    """An array of another library knows better than we do why it has no numbers for NumPy."""
+
+    class Elsewhere:
+        def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
+            raise TypeError("lies on another device")
+
+    refused(lambda: make_model()(Elsewhere()), TypeError, "lies on another device")
 
 
 BAD_IMAGES: dict[str, tuple[object, type[Exception]]] = {

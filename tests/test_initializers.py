@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import FrozenInstanceError
 
 import numpy as np
 import pytest
@@ -11,7 +12,9 @@ from agreement.contracts import breaches, known_breach, own_draw, reference_draw
 from manual_backprop.catalogue import every_variant
 from manual_backprop.initializers import (
     INITIALIZERS,
+    Constant,
     Identity,
+    Ones,
     Orthogonal,
     PositiveUniform,
     RandomNormal,
@@ -21,6 +24,7 @@ from manual_backprop.initializers import (
     UnitUniform,
     VarianceScaling,
     WeightInitializer,
+    Zeros,
 )
 
 EVERY = every_variant(INITIALIZERS)
@@ -42,6 +46,25 @@ def test_keras_keeps_the_same_contract(initializer: WeightInitializer, dtype: st
     """Keras' initializer has the same range and moments, but for what a finding expects."""
     found = breaches(initializer, reference_draw(initializer), dtype)
     assert bool(found) == (known_breach(initializer, dtype) is not None), found
+
+
+def test_what_draws_nothing_declares_exactly_what_it_gives() -> None:
+    """Zeros, ones, and a diagonal of either sign: limits and moments are the weights' own."""
+    for initializer in (Zeros(), Ones(), Constant(-0.5), Identity(), Identity(-0.5), Identity(3.0)):
+        weights = initializer((3, 5), np.random.default_rng(0), np.dtype("float64"))
+        assert initializer.limits((3, 5)) == (weights.min(), weights.max())
+        assert initializer.moments((3, 5)) == pytest.approx((weights.mean(), weights.std()))
+    for kind, number in ((Zeros, 0.0), (Ones, 1.0)):
+        weights = kind()((2, 3), np.random.default_rng(0), np.dtype("float32"))
+        assert (weights == number).all()
+
+
+@pytest.mark.parametrize("initializer", EVERY, ids=repr)
+def test_an_initializer_cannot_be_changed(initializer: WeightInitializer) -> None:
+    """Several layers may hold the same one."""
+    for name in initializer.arguments:
+        with pytest.raises(FrozenInstanceError):
+            setattr(initializer, name, None)
 
 
 WRONG: dict[str, tuple[WeightInitializer, Callable]] = {

@@ -64,8 +64,8 @@ SUITES = (
         True,
         ("test_layers", "test_models", "test_bad_input", "test_bad_function_input", "test_losses",
          "test_training", "test_regularizers", "test_piecewise", "test_smooth", "test_*_losses",
-         "test_optimizers", "test_initializers", "test_examples", "test_catalogue", "test_seeds",
-         "test_foreign"),
+         "test_optimizers", "test_initializers", "test_special", "test_examples", "test_catalogue",
+         "test_seeds", "test_foreign", "meta/test_verdicts"),
         # Hundreds of trajectories under Keras; the harness follows one of every variant.
         ("test_every_slot_and_weight_agrees_after_every_step", "test_graph_mode_agrees",
          "test_xla_agrees", "test_hostile_gradients_raise_no_false_alarm",

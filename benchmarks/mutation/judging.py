@@ -11,7 +11,7 @@ import pickle
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from hashlib import sha256
 from importlib import metadata
 from pathlib import Path
@@ -27,10 +27,11 @@ from benchmarks.mutation.patching import is_patchable, patch
 from benchmarks.mutation.stages import Baseline, Failures, Suite
 
 # A mutant may take this many times as long as the original, and some seconds more.
-PATIENCE, GRACE, LONGEST = 4, 20.0, 3600.0
+PATIENCE, GRACE, LONGEST = 4, 10.0, 3600.0
 # The harness judges a mutant by so many checks at most, evenly spaced among those that meet it.
 MOST = 150
-# And by tests that take so many seconds together, the quickest ones.
+# And by tests that take so many seconds together, the quickest ones, of those near the change and
+# of those farther off.
 TESTING = 10.0
 # Who noticed a mutant: a stage, or the harness by raising (or by never coming to an end).
 HARNESS, RAISES, TESTS, NOBODY = "harness", "raises", "tests", ""
@@ -130,7 +131,7 @@ class Judge(Failures):
             outcome = Outcome(NOBODY)
             if is_patchable(mutant):
                 outcome = self._noticed_patched(mutant, items)
-                if (mutant.path, mutant.runs_in) not in self.before.early:
+                if not mutant.is_met_by(self.before.early, or_around=True):
                     return outcome
             return outcome if outcome.by else self._noticed_anew(mutant)
         finally:
@@ -215,7 +216,14 @@ class Judge(Failures):
             name: -1 if name.startswith(always) else distance(cost.called)
             for name, cost in before.tests.items()
         }
-        tests = [name for name, d in of_tests.items() if d is not None]
-        tests.sort(key=lambda name: (of_tests[name], before.tests[name].seconds))
-        times = itertools.accumulate(before.tests[name].seconds for name in tests)
-        return checks, [name for name, time in zip(tests, times, strict=True) if time <= TESTING]
+        tests: list[str] = []
+        for d in sorted({d for d in of_tests.values() if d is not None}):
+            tests += self._quickest(name for name in of_tests if of_tests[name] == d)
+        return checks, tests
+
+    def _quickest(self, names: Iterable[str]) -> list[str]:
+        """Of the tests with these ids those that take ``TESTING`` together, quickest first."""
+        costs = self.before.tests
+        tests = sorted(names, key=lambda name: costs[name].seconds)
+        times = itertools.accumulate(costs[name].seconds for name in tests)
+        return [name for name, time in zip(tests, times, strict=True) if time <= TESTING]

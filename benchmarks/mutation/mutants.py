@@ -61,9 +61,15 @@ class Mutant:
         """What a listed survivor is found by; it does not move with the line."""
         return (self.path, self.where, self.before, self.after)
 
-    def is_met_by(self, called: set[Place]) -> bool:
-        """Whether a check that calls these functions runs the change."""
-        return (self.path, self.runs_in) in called
+    def is_met_by(self, called: set[Place], *, or_around: bool = False) -> bool:
+        """Whether a check that calls these functions runs the change; or only what is around it.
+
+        A function inside another is made anew, of the other's code, whenever that is called.
+        """
+        parts = self.runs_in.split(".")
+        shortest = 1 if or_around else len(parts)
+        names = (".".join(parts[:end]) for end in range(shortest, len(parts) + 1))
+        return any((self.path, name) in called for name in names)
 
     def may_be_met_by(self, called: set[Place], *, in_class: bool) -> bool:
         """Whether a check that calls these functions may see the change where all is loaded anew.

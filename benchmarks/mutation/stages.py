@@ -20,7 +20,10 @@ from benchmarks.mutation.calls import Place, functions_called
 # How many examples Hypothesis tries in each test, always the same ones.
 EXAMPLES = 20
 # Without the cache, in one process, and with what pytest writes going where the process writes.
-OPTIONS = ("-q", "-s", "-p", "no:cacheprovider", "-p", "no:xdist")
+OPTIONS = (
+    *("-q", "-s", "-p", "no:cacheprovider", "-p", "no:xdist"),
+    *("-p", "no:unraisableexception"),  # it collects all garbage ten times over
+)
 
 
 class Suite(NamedTuple):

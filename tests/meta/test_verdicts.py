@@ -175,7 +175,7 @@ def test_what_agrees_names_no_worst_element() -> None:
     """Only a disagreement has a place."""
     found = judged([1.25, 2], intervals([1, 2], [0.5, 0.5]))
     assert (found.worst, found.actual, found.expected, found.allowed) == ((), 0, 0, 0)
-    assert (found.note, found.consequence) == ("", False)
+    assert (found.note, found.consequence, found.outside) == ("", False, 0)
 
 
 @pytest.mark.parametrize(
@@ -193,7 +193,7 @@ def test_another_shape_or_nothing_at_all_disagrees(
     """All elements are outside, and the note says what came and what was expected."""
     found = judge_tensor(NAME, actual, wanted, View.LOCAL, "keras")
     assert (found.verdict, found.ratio, found.zero) == (Verdict.DISAGREE, INF, False)
-    assert (found.outside, found.size) == (outside, wanted.size)
+    assert (found.outside, found.size, found.blunt) == (outside, wanted.size, 0)
     assert np.isnan([found.floor, found.largest_floor]).all()
     assert found.note == f"has shape {actual.shape}, expected {wanted.shape}"
     assert (found.layer, found.tensor, found.view, found.witness) == (*NAME, View.LOCAL, "keras")
@@ -265,21 +265,34 @@ def test_inputs_and_what_a_witness_lacks_are_not_judged() -> None:
     assert set(verdicts_of(actual, wanted, View.LOCAL)) == {"output"}
 
 
+def test_a_trace_claims_nothing_that_it_was_not_told() -> None:
+    """It is not fused with a loss, and its NaN is no abstention."""
+    silent = trace(output=np.array([NAN]))
+    assert not silent.fused
+    found = verdicts_of(silent, trace(output=intervals([1.0], [0.1])), View.LOCAL)
+    assert found["output"].verdict is Verdict.DISAGREE
+
+
 def test_one_tensor_under_two_names_is_judged_once_unless_the_witness_differs() -> None:
     """The gradient between two layers has two names; two different arrays there are both judged."""
-    between = intervals([1.0], [0.1])
+    between, output = intervals([1.0], [0.1]), intervals([1.0], [0.1])
     wanted = Trace(
-        [LayerTrace("dense_1", grad_output=between), LayerTrace("dense_2", grad_inputs=between)]
+        [
+            LayerTrace("dense_1", output=output, grad_output=between),
+            LayerTrace("dense_2", grad_inputs=between),
+        ]
     )
 
     def names(below: float, above: float) -> list[str]:
         actual = Trace(
             [
-                LayerTrace("dense_1", grad_output=np.array([below])),
+                LayerTrace("dense_1", output=np.array([1.0]), grad_output=np.array([below])),
                 LayerTrace("dense_2", grad_inputs=np.array([above])),
             ]
         )
-        return [v.name for v in judge_trace(actual, wanted, View.LOCAL, "keras")]
+        first, *others = (v.name for v in judge_trace(actual, wanted, View.LOCAL, "keras"))
+        assert first == "dense_1.output"
+        return others
 
     assert names(1.0, 1.0) == names(NAN, NAN) == ["dense_2.grad_inputs"]
     assert names(2.0, 1.0) == ["dense_2.grad_inputs", "dense_1.grad_output"]
