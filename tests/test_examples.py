@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import runpy
+
 import numpy as np
 import pytest
 
-from manual_backprop.examples import neuron as neuron_example
-from manual_backprop.examples import scalar_graph
+from manual_backprop import examples
 from manual_backprop.examples.neuron import Neuron, line_backward
 from manual_backprop.examples.scalar_graph import AbsoluteError, Add, Multiply, Node, gradients
 
@@ -112,9 +113,32 @@ def test_the_absolute_error_takes_the_sign_of_the_difference(prediction: float, 
     assert loss.backward(1.0) == (-slope, slope)
 
 
-def test_the_examples_print_their_figures(capsys: pytest.CaptureFixture[str]) -> None:
-    """Run as programs, both print the last figure of their story."""
-    neuron_example.main()
-    assert "5.985" in capsys.readouterr().out
-    scalar_graph.main()
-    assert "∂loss/∂w = 2.0 and ∂loss/∂b = 1.0" in capsys.readouterr().out
+PRINTED = {
+    "neuron": """\
+pre-activation 6.0
+output         6.0
+grad_inputs    [-3. -1.  2.]
+grad_W         [ 1. -2.  3.]
+grad_b         1.0
+after one step of 0.001: W [-3.001 -0.998  1.997] b 0.999
+output         5.985
+d(2x + 3)/dx   2.0
+""",
+    "scalar_graph": """\
+loss = 3.0
+∂loss/∂x2 = 1.0
+∂x2/∂x1, ∂x2/∂b = (1.0, 1.0)
+∂x1/∂w = 2.0
+∂loss/∂w = 2.0 and ∂loss/∂b = 1.0
+""",
+}
+
+
+@pytest.mark.parametrize("example", PRINTED)
+def test_the_examples_print_their_figures(example: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Run as programs, all figures of their story; imported, nothing."""
+    path = f"{examples.__path__[0]}/{example}.py"
+    runpy.run_path(path)
+    assert capsys.readouterr().out == ""
+    runpy.run_path(path, run_name="__main__")
+    assert capsys.readouterr().out == PRINTED[example]
