@@ -59,6 +59,55 @@ def test_what_draws_nothing_declares_exactly_what_it_gives() -> None:
         assert (weights == number).all()
 
 
+@pytest.mark.parametrize(
+    ("shape", "fan_in", "fan_out"),
+    [((3, 5), 3, 5), ((1, 3), 1, 3), ((7,), 7, 7), ((), 1, 1), ((2, 3, 4, 5), 24, 30)],
+    ids=str,
+)
+def test_a_scaled_variance_is_that_of_the_paper(
+    shape: tuple[int, ...], fan_in: int, fan_out: int
+) -> None:
+    """2 / (both fans), 2 / fan_in and 1 / fan_in; axes in front multiply both."""
+    expected = {"Glorot": 2 / (fan_in + fan_out), "He": 2 / fan_in, "Lecun": 1 / fan_in}
+    for name, variance in expected.items():
+        for distribution in ("uniform", "normal"):
+            initializer = INITIALIZERS[f"{name.lower()}_{distribution}"]()
+            mean, deviation = initializer.moments(shape)
+            assert (mean, deviation**2) == (0, pytest.approx(variance))
+
+
+def test_nothing_can_be_drawn_as_well() -> None:
+    """A fan of 0 counts as 1."""
+    drawn = VarianceScaling()((0, 2), np.random.default_rng(0), np.dtype("float64"))
+    assert drawn.shape == (0, 2)
+    assert VarianceScaling(scale=4.0).moments((0, 2)) == (0, 2)
+
+
+def test_axes_of_fans_count_if_both_are_given() -> None:
+    """As in Keras; one of them alone is not looked at."""
+    given = {"input_axes": (1,), "output_axes": (0,)}
+    shape, usual = (2, 3, 5), VarianceScaling().moments((2, 3, 5))
+    assert VarianceScaling(**given).moments(shape) == (0, pytest.approx((1 / 3) ** 0.5))
+    for name, axes in given.items():
+        assert VarianceScaling(**{name: axes}).moments(shape) == usual
+
+
+def test_a_truncated_normal_draws_again_what_lies_beyond_the_cut() -> None:
+    """A number at the cut stays; the others are scaled as they are."""
+
+    class Drawing:
+        given = ([0.5, 2.25, -2.0, -3.0], [2.5, -1.0], [2.0])
+
+        def __init__(self) -> None:
+            self.rest = iter(self.given)
+
+        def standard_normal(self, shape: object) -> np.ndarray:
+            return np.array(next(self.rest))
+
+    drawn = TruncatedNormal(1.0, 2.0)((4,), Drawing(), np.dtype("float64"))
+    assert drawn.tolist() == [2.0, 5.0, -3.0, -1.0]
+
+
 @pytest.mark.parametrize("initializer", EVERY, ids=repr)
 def test_an_initializer_cannot_be_changed(initializer: WeightInitializer) -> None:
     """Several layers may hold the same one."""

@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 
 from agreement import check
+from agreement.bounded import bounded_as
 from agreement.expectation import expect_end_to_end
 from manual_backprop import (
     Activation,
+    MeanSquaredError,
     NaiveDense,
     NaiveSequential,
     SparseCategoricalCrossentropy,
@@ -120,6 +122,43 @@ def test_a_reused_buffer_is_another_batch() -> None:
     predictions = make_model()(make_images())
     found = get_gradients_of_loss_wrt_weights(model, buffer, LABELS, predictions, SPARSE)
     assert_same(found, gradients_of(make_model(), make_images()))
+
+
+def test_what_reached_the_second_layer_is_another_batch() -> None:
+    """The numbers between the layers, given as a batch, are not taken for what was passed."""
+    square = {"output_size": 4, "kernel_initializer": "glorot_uniform"}
+    model, fresh = (
+        NaiveSequential(
+            [NaiveDense(4, activation="tanh", seed=0, **square), NaiveDense(4, seed=1, **square)]
+        )
+        for _ in range(2)
+    )
+    model(make_images())
+    between = model.records[1].inputs.copy()
+    predictions, mse = fresh(between), MeanSquaredError()
+    found = get_gradients_of_loss_wrt_weights(model, between, predictions + 1, predictions, mse)
+    wanted = get_gradients_of_loss_wrt_weights(fresh, between, predictions + 1, predictions, mse)
+    assert_same(found, wanted)
+
+
+def test_another_array_type_is_another_batch() -> None:
+    """Numbers after error-carrying ones are passed anew, and those of another batch as well."""
+    wanted = gradients_of(make_model("float64"), make_images("float64"))
+    images = bounded_as(make_images("float64"))
+    model = make_model("float64")
+    model(images)
+    predictions = make_model("float64")(make_images("float64"))
+    assert_same(
+        get_gradients_of_loss_wrt_weights(
+            model, make_images("float64"), LABELS, predictions, SPARSE
+        ),
+        wanted,
+    )
+    model(bounded_as(make_images("float64", seed=3)))
+    found = get_gradients_of_loss_wrt_weights(
+        model, images, LABELS, make_model("float64")(images), SPARSE
+    )
+    assert_same([g.value for g in found], wanted)
 
 
 def test_nothing_of_the_callers_is_changed() -> None:
@@ -322,6 +361,8 @@ def test_a_trace_complains_of_gradients_of_the_wrong_number() -> None:
     ((name, complaint),) = trace.complaints.items()
     assert str(name) == "forgetful_1.gradients"
     assert "set 1 gradients, expected 2" in complaint
+    names = [str(name) for name in trace.gradient_names]
+    assert names == ["forgetful_1.grad_W", "dense_2.grad_W", "dense_2.grad_b"]
 
 
 def test_the_bounds_see_a_fault_in_one_layer() -> None:

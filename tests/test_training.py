@@ -58,6 +58,22 @@ def test_batches_deal_every_sample_once_in_order() -> None:
         batches.next()
 
 
+def test_a_batch_has_128_samples_unless_another_size_is_given() -> None:
+    """To a generator and to ``fit``."""
+    images, labels, seen = np.zeros((129, 4)), np.zeros(129, int), []
+    assert [len(x) for x, _ in BatchGenerator(images, labels)] == [128, 1]
+    watch = lambda step, x, y: seen.append(len(x))  # noqa: E731
+    fit(make_model(), images, labels, 1, on_batch=watch, verbose="quiet")
+    assert seen == [128, 1]
+
+
+def test_a_single_number_is_no_data_set() -> None:
+    """Neither in the place of images nor of labels."""
+    for images, labels, name in ((5, [1], "images"), ([[1.0]], 5, "labels")):
+        with pytest.raises(ValueError, match=f"^{name}: "):
+            BatchGenerator(images, labels)
+
+
 def test_update_weights_writes_into_the_very_arrays() -> None:
     """w − η·g lands in the model's own arrays; gradients stay, and nothing is shared."""
     model = make_model("float64")
@@ -84,6 +100,16 @@ def test_update_weights_takes_gradients_in_any_form(form: str) -> None:
     weight, gradient = np.ones((2, 3)), np.arange(6.0).reshape(2, 3)
     update_weights([convert(gradient)], [weight])
     assert np.array_equal(weight, np.ones((2, 3)) - 1e-3 * gradient)
+
+
+def test_update_weights_takes_weights_that_carry_errors() -> None:
+    """Their centres are updated like numbers; weights beside them are checked all the same."""
+    weight, carrying = np.ones((2, 3)), bounded_as(np.ones((2, 3)))
+    gradient = np.arange(6.0).reshape(2, 3)
+    update_weights([gradient, gradient], [carrying, weight])
+    assert np.array_equal(carrying.value, weight)
+    with pytest.raises(TypeError, match=r"^weights\[1\]: is list"):
+        update_weights([gradient, gradient], [carrying, weight.tolist()])
 
 
 @DTYPES
