@@ -254,7 +254,9 @@ def test_a_polynomial_decay_ends_where_its_formula_does(
 ) -> None:
     """0⁰ is 1: with a power of 0 the rate stays the initial one, also at the end."""
     schedule = PolynomialDecay(0.1, 4, 0.01, power=power, cycle=cycle)
-    assert_no_alarm(check_schedule(schedule, range(10), dtype))
+    report = check_schedule(schedule, range(10), dtype)
+    assert_no_alarm(report)
+    assert all(v.is_evidence for v in report.verdicts)
     assert float(schedule(4, np.zeros(()))) == pytest.approx(0.01 if power else 0.1)
 
 
@@ -486,7 +488,8 @@ WRONG: list[tuple[Callable[[], object], str]] = [
     (lambda: PiecewiseConstantDecay([1], [0.1]), "values: got 1, expected 2"),
     (lambda: PiecewiseConstantDecay([9, 3], [0.1, 0.2, 0.3]), r"boundaries: got \[9, 3\]"),
     (lambda: PiecewiseConstantDecay([3, 3], [0.1, 0.2, 0.3]), r"boundaries: got \[3, 3\]"),
-    (lambda: CosineDecay(0.1, 9, warmup_target=0.2, warmup_steps=-2), "warmup_steps: got -2"),
+    (lambda: CosineDecay(0.1, 9, warmup_target=0.2, warmup_steps=-1), "warmup_steps: got -1"),
+    (lambda: CosineDecay(0.1, 9, warmup_target=0.2, warmup_steps=np.inf), "warmup_steps: got inf"),
 ]
 
 

@@ -273,6 +273,12 @@ def test_a_trace_claims_nothing_that_it_was_not_told() -> None:
     assert found["output"].verdict is Verdict.DISAGREE
 
 
+def test_a_layer_in_several_places_is_told_apart_by_place() -> None:
+    """Places are counted from 1, over all layers."""
+    twice = Trace([LayerTrace(name) for name in ("dense_1", "dense_2", "dense_1")])
+    assert twice.labels() == ["dense_1[1]", "dense_2", "dense_1[3]"]
+
+
 def test_one_tensor_under_two_names_is_judged_once_unless_the_witness_differs() -> None:
     """The gradient between two layers has two names; two different arrays there are both judged."""
     between, output = intervals([1.0], [0.1]), intervals([1.0], [0.1])
