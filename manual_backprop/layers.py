@@ -199,8 +199,7 @@ class NaiveDense:
         grad = _matching("grad_pre_activation", grad_pre_activation, self.pre_activation)
         self.grad_pre_activation = grad
         x = self.inputs
-        # NumPy's matrix product of a column and a row takes four times as long as *.
-        self.gradients = [x.T * grad if len(x) == 1 else x.T @ grad]  # (4)
+        self.gradients = [_outer(x, grad) if len(x) == 1 else x.T @ grad]  # (4)
         if self.b is not None:
             self.gradients.append(grad.sum(axis=0))  # (5)
         if self.penalties:
@@ -264,6 +263,18 @@ def _drawn(
     if weights.shape != shape:
         raise ValueError(f"{argument}: returned shape {weights.shape}, expected {shape}.")
     return weights.copy()
+
+
+def _outer(one: Array, other: Array) -> Array:
+    """oneᵀ other for a single sample.
+
+    NumPy multiplies a column by a row in loops that take three times as long as what BLAS does
+    with two of each; the second are zeros.
+    """
+    if is_foreign(one) or is_foreign(other):
+        return one.T * other
+    column, row = (np.concatenate((x, np.zeros_like(x))) for x in (one, other))
+    return column.T @ row
 
 
 def _matching(argument: str, grad: Array, stored: Array) -> Array:

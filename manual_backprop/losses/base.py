@@ -144,7 +144,7 @@ class Loss(Catalogued):
 
     def reduce(self, values: Array, targets: Array) -> Array:
         """From values to the loss, (1) to (4)."""
-        weights, divisor = self._weights(np.ones_like(values), targets)
+        weights, divisor = self._weights(values, targets)
         weighted = values if weights is None else values * weights
         if self.reduction == "none":
             return weighted
@@ -162,15 +162,18 @@ class Loss(Catalogued):
         grad = pull_back(weights, predictions, targets)
         return grad if divisor is None else grad / divisor
 
-    def _weights(self, ones: Array, targets: Array) -> tuple[Array | None, Array | None]:
-        """w_i and the divisor; None where it is 1."""
+    def _weights(self, values: Array, targets: Array) -> tuple[Array | None, Array | None]:
+        """w_i and the divisor, for values of this kind; None where it is 1."""
+        masks = [self.mask, self.own_mask(targets)]
+        mask = _both(*(None if m is None else _fitting("mask", m, values.shape) for m in masks))
+        if mask is None and self.sample_weight is None:
+            return None, None if self.reduction in ("sum", "none") else values.size
+        ones = np.ones_like(values)
         weights, given = None, np.ones(())
         if self.sample_weight is not None:
             given = _fitting("sample_weight", self.sample_weight, ones.shape)
             weights = ones * given.astype(ones.dtype)
         count = ones.size if weights is None else weights.size
-        masks = [self.mask, self.own_mask(targets)]
-        mask = _both(*(None if m is None else _fitting("mask", m, ones.shape) for m in masks))
         if mask is not None:
             counted = ones * mask
             if self.reduction in MEANS:

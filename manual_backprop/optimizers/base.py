@@ -50,8 +50,7 @@ class Snapshot(NamedTuple):
     stages: dict[str, list[Array]] = {}  # noqa: RUF012 - never changed
 
 
-@dataclass(frozen=True)
-class Step:
+class Step(NamedTuple):
     """What one update of one weight needs to know besides its gradient.
 
     Attributes:
