@@ -35,12 +35,49 @@ def test_blocks_give_what_the_whole_gives(seed: int, size: int, nice: bool, sile
     quiet = np.isnan(actual) if silent else None
     whole = figures_of(value, error, actual, quiet, [size])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(figures, "BLOCK", 16)
-        patch.setattr(figures, "SAMPLE", 8)
-        patch.setattr(figures, "MARGIN", 2)
+        by_blocks(patch)
         patched = figures_of(value, error, actual, quiet, [size])
     for name, one, other in zip(whole._fields, whole, patched, strict=True):
         assert np.array_equal(one, other, equal_nan=True), name
+
+
+def by_blocks(patch: pytest.MonkeyPatch) -> None:
+    """So that few numbers are many."""
+    for name, size in (("BLOCK", 16), ("SAMPLE", 8), ("MARGIN", 2)):
+        patch.setattr(figures, name, size)
+
+
+def test_several_tensors_and_stacks_of_them_are_no_large_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each has its own figures, however many numbers there are together."""
+    by_blocks(monkeypatch)
+    value, error = np.arange(1.0, 61.0), np.arange(60.0, 0.0, -1.0)
+    together = figures_of(value, error, value, None, [20, 40])
+    assert together.floor.tolist() == [51 / 20, 21 / 60]
+    rows = (np.stack([x, 2 * x]) for x in (value, error, value))
+    stacked = figures_of(*rows, None, [60])
+    assert stacked.largest_floor.tolist() == [[1.0], [1.0]]
+    assert stacked.floor.tolist() == [[31 / 60], [62 / 120]]
+
+
+def test_a_large_tensor_of_zeros_is_zero(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And one of ones is not."""
+    by_blocks(monkeypatch)
+    for number in (0.0, 1.0, -1.0):
+        x = np.full(64, number)
+        assert figures_of(x, np.ones(64), x, None, [64]).zero.tolist() == [number == 0]
+
+
+@pytest.mark.parametrize("below", range(57))
+def test_the_median_is_exact_however_far_off_the_sample_is(
+    below: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every eighth number is known; of the others so many lie below, and the rest above."""
+    by_blocks(monkeypatch)
+    x = np.r_[np.arange(8.0), np.full(below, -1.0), np.full(56 - below, 9.0)]
+    x = np.concatenate([x[:8, None], x[8:].reshape(8, 7)], axis=1).ravel()
+    assert figures._upper_median(x) == np.sort(x)[32]
 
 
 @pytest.mark.parametrize("order", ["sorted", "alternating", "equal", "infinite"])
