@@ -40,6 +40,9 @@ def expressions(a: Array, b: Array, out: Array) -> list[Callable[[], Any]]:
     ]
     if a.shape[1] == 1:
         ways.append(partial(np.multiply, a, b, out=out))
+        ways.append(partial(np.einsum, "in,nj->ij", a, b, out=out))
+        two = [np.concatenate((x, np.zeros_like(x)), axis) for axis, x in ((1, a), (0, b))]
+        ways.append(partial(np.matmul, *two, out=out))
     if a.shape[0] == 1:
         ways += [partial(np.matmul, b.T, a[0]), partial(np.dot, a[0], b)]
     return ways
