@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -98,9 +97,8 @@ CONTENDERS: dict[str, tuple[str, str, Build]] = {
 }
 
 
-def measure(name: str, batches: Sequence[int], seconds: float, threads: int) -> dict[str, Any]:
+def measure(name: str, batches: Sequence[int], seconds: float) -> dict[str, Any]:
     """One contender on all networks, in this process: seconds by network, measure and batch."""
-    contenders.keep_to_cores(threads)
     _, needs, build = CONTENDERS[name]
     found: dict[str, Any] = {"versions": contenders.versions(needs), "losses": {}, "seconds": {}}
     for network, sizes in SIZES.items():
@@ -195,13 +193,12 @@ def main() -> None:
     parser.add_argument("--batch", nargs="*", type=int, default=list(BATCHES), help="batch sizes")
     parser.add_argument("--seconds", type=float, default=0.3, help="time for each measurement")
     options = parser.parse_args()
-    if options.here:
-        name = contenders.single(options.only)
-        found = measure(name, options.batch, options.seconds, options.threads)
-        print(json.dumps(found))
-        return
-    found = run(options)
-    contenders.print_json(found) if options.json else show(found, options.batch)
+    contenders.conduct(
+        options,
+        lambda name: measure(name, options.batch, options.seconds),
+        run,
+        lambda found: show(found, options.batch),
+    )
 
 
 if __name__ == "__main__":
