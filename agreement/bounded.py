@@ -186,18 +186,20 @@ def bounded(values: Any, precision: Precision) -> BoundedArray:
     if given.dtype.kind not in "biu" and not is_float(given.dtype):
         raise unsupported(f"an operand of dtype {given.dtype}")
     value = as_new_array(given, np.float64)
-    magnitude = np.abs(value)
+    numbers = raw(value)  # whatever draws they are of
+    magnitude = np.abs(numbers)
     normal = magnitude >= precision.smallest_normal
     held = given.dtype == precision.dtype or np.can_cast(given.dtype, precision.dtype)
     with np.errstate(all="ignore"):
         if (
             held
-            and np.count_nonzero(raw(normal)) == np.count_nonzero(raw(value))
+            and np.count_nonzero(normal) == np.count_nonzero(numbers)
             and is_limited(magnitude, precision)
         ):
             return BoundedArray(value, np.zeros_like(value), precision, exact=True)
+        magnitude = np.abs(value)
         finite = magnitude <= precision.largest
-        usual = normal & finite
+        usual = (magnitude >= precision.smallest_normal) & finite
         rounding = np.abs(value - value.astype(precision.dtype))
     error = np.where(finite, np.where(usual, rounding, magnitude), np.inf)
     limited = everywhere(finite)

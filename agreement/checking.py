@@ -35,6 +35,7 @@ from manual_backprop import SGD, NaiveSequential, losses
 from manual_backprop.gradients import compute_trace
 from manual_backprop.layers import has_steps
 from manual_backprop.losses import Loss
+from manual_backprop.memory import keep_memory
 from manual_backprop.optimizers import Optimizer
 from manual_backprop.trace import TensorName, Trace
 from manual_backprop.typing import Array
@@ -300,6 +301,7 @@ def expected_pairs(
     model: NaiveSequential, inputs: Array, targets: Array, loss: Loss, traces: Mapping[str, Trace]
 ) -> tuple[list[tuple[Trace, Trace, View, str]], dict[str, Trace]]:
     """What there is to judge: (actual, expected, view, witness); and each local expectation."""
+    keep_memory()
     with own_error():
         own = theirs = expect_end_to_end(model, inputs, targets, loss)
         differ = has_other_formulas(model, loss)

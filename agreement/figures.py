@@ -15,6 +15,7 @@ BLOCK = 1 << 14
 # How many elements tell about where the median of a large tensor lies, and how many of them, to
 # either side of their own median, it is surely within: about six standard deviations.
 SAMPLE, MARGIN = 1 << 12, 200
+TINIEST = np.nextafter(0.0, 1.0)
 
 
 class Elements(NamedTuple):
@@ -52,9 +53,7 @@ def compare_elements(
     ``silent``."""
     value, error, actual = value[part], error[part], actual[part]
     with np.errstate(all="ignore"):
-        difference = np.abs(actual - value, dtype=np.float64)
-        if silent is not None:
-            difference[silent[part]] = 0.0
+        difference = differences(value, actual, None if silent is None else silent[part])
         infinite = np.isinf(error)
         outside = ~(difference <= error)  # (1)
         ratio = np.where(difference == 0, 0.0, difference / error)
@@ -64,6 +63,16 @@ def compare_elements(
         if outside.any():
             ratio[outside & np.isnan(difference)] = np.inf
     return Elements(difference, ratio, outside, infinite)
+
+
+def differences(value: Array, actual: Array, silent: Array | None) -> Array:
+    """The distance of every element from the centre; 0 where a witness is silent."""
+    with np.errstate(all="ignore"):
+        found = np.subtract(actual, value, dtype=np.float64)
+        np.abs(found, out=found)
+    if silent is not None:
+        found[silent] = 0.0
+    return found
 
 
 def figures_of(
@@ -123,12 +132,17 @@ def _of_large(value: Array, error: Array, actual: Array, silent: Array | None) -
     """The figures of one large tensor, of which a block at a time is looked at."""
     start = np.zeros(1, dtype=np.intp)
     blocks = [slice(at, min(at + BLOCK, value.size)) for at in range(0, value.size, BLOCK)]
-    scales = np.maximum.reduce([_scales(value[b], actual[b], start) for b in blocks])
+    scales = np.maximum.reduce([_scales_of_block(value[b], actual[b], start) for b in blocks])
     found = []
     for b in blocks:
-        quiet = None if silent is None else silent[b]
-        size = b.stop - b.start
-        found.append(_figures(value[b], error[b], actual[b], quiet, [size], start, scales)[0])
+        figures = None
+        if silent is None:
+            figures = _of_agreeing(value[b], error[b], actual[b], scales)
+        if figures is None:
+            quiet = None if silent is None else silent[b]
+            size = b.stop - b.start
+            figures, _ = _figures(value[b], error[b], actual[b], quiet, [size], start, scales)
+        found.append(figures)
     width = error if silent is None else np.where(silent, np.inf, error)
     return Figures(
         ratio=np.maximum.reduce([f.ratio for f in found]),
@@ -138,6 +152,34 @@ def _of_large(value: Array, error: Array, actual: Array, silent: Array | None) -
         blunt=np.add.reduce([f.blunt for f in found]),
         wrong=np.add.reduce([f.wrong for f in found]),
         overflow=np.logical_or.reduce([f.overflow for f in found]),
+    )
+
+
+def _scales_of_block(value: Array, actual: Array, start: Array) -> Array:
+    """``_scales``, in fewer passes where all is finite."""
+    largest = np.maximum(np.abs(value).max(), np.abs(actual).max())
+    return largest.reshape(1) if np.isfinite(largest) else _scales(value, actual, start)
+
+
+def _of_agreeing(value: Array, error: Array, actual: Array, scales: Array) -> Figures | None:
+    """``_figures``, in fewer passes, of a block in which all is finite, sharp and within its error;
+    None of any other."""
+    largest = error.max(keepdims=True)
+    if not (np.isfinite(largest) and largest < BLUNT_FLOOR * scales):
+        return None
+    difference = differences(value, actual, None)
+    if not (difference <= error).all():
+        return None
+    difference /= np.maximum(error, TINIEST)  # no error, no difference
+    none = np.zeros(1, dtype=int)
+    return Figures(
+        ratio=difference.max(keepdims=True),
+        floor=largest,  # until the median is known
+        largest_floor=largest / scales,
+        zero=scales == 0,
+        blunt=none,
+        wrong=none,
+        overflow=np.zeros(1, dtype=bool),
     )
 
 
@@ -158,10 +200,17 @@ def _upper_median(x: Array) -> Array:
     """The upper median of many numbers, of which a sample tells the few it can be (Floyd and
     Rivest, *Expected time bounds for selection*, 1975); if it does not, all are looked at."""
     middle = x.size // 2
-    sample = np.sort(x[:: max(x.size // SAMPLE, 1)])
-    low, high = (sample[sample.size // 2 + offset] for offset in (-MARGIN, MARGIN))
-    near = x[(x >= low) & (x <= high)]
-    rank = middle - np.count_nonzero(x < low)
-    if not 0 <= rank < near.size:
-        near, rank = x, middle
-    return np.asarray(np.partition(near, rank)[rank])
+    drawn = np.random.default_rng(x.size).integers(x.size, size=SAMPLE)  # not in step with rows
+    sample = np.sort(x[drawn])
+    low, high = (sample[SAMPLE // 2 + offset] for offset in (-MARGIN, MARGIN))
+    above = x > low
+    rank = middle - (x.size - np.count_nonzero(above))  # of the median among those above
+    above &= x < high
+    between = x[above]
+    if 0 <= rank < between.size:
+        return np.asarray(np.partition(between, rank)[rank])
+    # One of the two, if so many are equal; ties are what partition is slow with.
+    for end in (low, high):
+        if np.count_nonzero(x < end) <= middle < np.count_nonzero(x <= end):
+            return np.asarray(end)
+    return np.asarray(np.partition(x, middle)[middle])

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from agreement import rules
-from agreement.alike import Flag, as_array, everywhere, has_none, raw, somewhere
+from agreement.alike import Flag, as_array, as_new_array, everywhere, has_none, raw, somewhere
 from agreement.allowances import allowance
 from agreement.complaints import refuse_options
 from agreement.enclosures import Enclosures
@@ -32,10 +32,13 @@ from agreement.methods import reduced
 from agreement.precision import SLACK, Precision
 from agreement.rules import Operand, Primitive
 from agreement.rules.operand import OUTWARDS
+from agreement.stacked import Stacked
 from manual_backprop.typing import Array
 
 # From operands to the result's (value, error, largest magnitude on the way).
 Computation: TypeAlias = Callable[..., tuple[Array, Array, Array]]
+# From operands, and those with smooth errors, to a part of the result and what makes it.
+Narrowing: TypeAlias = Callable[..., tuple[Any, Sequence[Operand]]]
 
 
 class Propagation(Enclosures, NDArrayOperatorsMixin):
@@ -43,8 +46,13 @@ class Propagation(Enclosures, NDArrayOperatorsMixin):
 
     __slots__ = ()
 
-    def _evaluate(self, compute: Computation, *operands: Self) -> Self:
-        """Run a computation on the errors and, where masks were undecided, the smooth errors."""
+    def _evaluate(
+        self, compute: Computation, *operands: Self, narrow: Narrowing | None = None
+    ) -> Self:
+        """Run a computation on the errors and, where masks were undecided, the smooth errors.
+
+        ``narrow`` tells which part of the result the undecided ones can reach, if it is small.
+        """
         limited, kinked = True, False
         for x in operands:
             limited = limited and x.limited
@@ -56,8 +64,12 @@ class Propagation(Enclosures, NDArrayOperatorsMixin):
             if not limited:
                 error = _without_bound(error, m, operands, self.precision)
             if kinked:
-                _, smooth, _ = compute(*(_Smooth(x.value, x.smooth, x.exact) for x in operands))
-                smooth = np.where(np.isinf(error), np.inf, np.minimum(smooth, error))
+                given: Sequence[Operand] = [_Smooth(x.value, x.smooth, x.exact) for x in operands]
+                part, given = narrow(operands, given) if narrow else (..., given)
+                _, reached, _ = compute(*given)
+                within = error[part]
+                smooth = as_new_array(error)
+                smooth[part] = np.where(np.isinf(within), np.inf, np.minimum(reached, within))
         return type(self)(
             as_array(value),
             as_array(error),
@@ -136,22 +148,30 @@ class Propagation(Enclosures, NDArrayOperatorsMixin):
         gamma = precision.gamma(terms)
 
         def compute(x: Operand, y: Operand) -> tuple[Array, Array, Array]:
+            # In place where possible: large arrays cost more to come by than to compute.
             value = x.value @ y.value
-            m_x = np.abs(x.value)
-            full_y = np.abs(y.value) + y.error
+            m_x, full_y = np.abs(x.value), np.abs(y.value)
+            if everywhere(y.exact):
+                growth = gamma * full_y
+            else:
+                full_y += y.error
+                growth = gamma * full_y
+                growth += y.error
             # |v_a| e_b and γ |v_a| m_b in one product, then e_a m_b and γ e_a m_b in another:
             # of exact operands, in a stack of others too, the latter is 0 and changes nothing.
-            error = m_x @ (y.error + gamma * full_y)
+            error = m_x @ growth
             if not everywhere(x.exact):
-                error = error + x.error @ ((1 + gamma) * full_y)
+                error += x.error @ ((1 + gamma) * full_y)
             # cheap and large enough; |v| is for products that γ would underflow
-            m = np.abs(value) + error / gamma
+            m = error / gamma
+            m += np.abs(value)
             if not is_limited(m, precision):
                 m = np.where(m <= precision.largest, m, (m_x + x.error) @ full_y)  # the sharp one
-            flushed = np.minimum(m, terms * precision.smallest_normal)  # (2)
-            return value, error * _SLACK + flushed, m
+            error *= _SLACK
+            error += np.minimum(m, terms * precision.smallest_normal)  # (2)
+            return value, error, m
 
-        result = self._evaluate(compute, a, b)
+        result = self._evaluate(compute, a, b, narrow=_rows_or_columns)
         result.terms = terms
         return result
 
@@ -264,6 +284,28 @@ class _Smooth(NamedTuple):
     exact: Flag
 
 
+def _rows_or_columns(
+    operands: Sequence[Enclosures], given: Sequence[Operand]
+) -> tuple[Any, Sequence[Operand]]:
+    """The part of a matrix product where undecided masks matter, and what it is a product of.
+
+    All of it for what is not large, and for stacks.
+    """
+    (a, b), (x, y) = operands, given
+    stacked = isinstance(a.value, Stacked) or isinstance(b.value, Stacked)
+    if stacked or not a.ndim == b.ndim == 2 or max(a.size, b.size) < LARGE:
+        return ..., given
+    if b.smooth_error is None:
+        rows = (a.error != x.error).any(axis=1)
+        return rows, [_Smooth(x.value[rows], x.error[rows], x.exact), y]
+    if a.smooth_error is None:
+        columns = (slice(None), (b.error != y.error).any(axis=0))
+        return columns, [x, _Smooth(y.value[columns], y.error[columns], y.exact)]
+    return ..., given
+
+
+# Operands of so many elements are worth looking through for what is undecided.
+LARGE = 1 << 14
 # NumPy takes an array without axes more quickly than a Python number.
 _SLACK = np.array(SLACK)
 

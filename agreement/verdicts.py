@@ -20,7 +20,7 @@ import numpy as np
 
 from agreement.alike import as_array
 from agreement.bounded import BoundedArray, bounded
-from agreement.figures import BLUNT_FLOOR, compare_elements, figures_of
+from agreement.figures import BLUNT_FLOOR, compare_elements, differences, figures_of
 from agreement.precision import precision_of
 from manual_backprop.trace import TensorName, Trace
 from manual_backprop.typing import Array
@@ -212,7 +212,8 @@ def _judge(tasks: Sequence[tuple[Comparison, Batch]]) -> list[TensorVerdict]:
         elif not (zero and isfinite(floor)) and not floor <= BLUNT_FLOOR:
             verdict = Verdict.BLUNT  # (3)
         elif c.expected.smooth_error is not None:
-            difference = compare_elements(value, error, actual, silent, part).difference
+            quiet = None if silent is None else silent[part]
+            difference = differences(value[part], actual[part], quiet)
             if np.any(difference > c.expected.smooth_error.ravel()):
                 verdict = Verdict.KINK
         v = TensorVerdict(

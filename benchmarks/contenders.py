@@ -173,6 +173,21 @@ def print_json(found: object) -> None:
     print(json.dumps(found, indent=2))
 
 
+def conduct(
+    options: argparse.Namespace,
+    measure: Callable[[str], Any],
+    run: Callable[[argparse.Namespace], Any],
+    show: Callable[[Any], None],
+) -> None:
+    """Do what the command line asks for: measure a contender here, or all, and print it."""
+    if options.here:
+        keep_to_cores(options.threads)
+        print(json.dumps(measure(single(options.only))))
+        return
+    found = run(options)
+    print_json(found) if options.json else show(found)
+
+
 def single(only: Sequence[str] | None) -> str:
     """The one contender that a process of its own measures."""
     if only is None or len(only) != 1:

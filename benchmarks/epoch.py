@@ -13,7 +13,6 @@ repository root: ``python -m benchmarks.epoch [--json] [--data digits] [--epochs
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -220,15 +219,11 @@ def main() -> None:
     parser.add_argument("--data", nargs="*", choices=TASKS, default=list(TASKS), help="data sets")
     parser.add_argument("--epochs", type=int, default=4, help="how many to train")
     options = parser.parse_args()
-    if options.here:
-        contenders.keep_to_cores(options.threads)
-        name = contenders.single(options.only)
-        if len(options.data) != 1:
-            sys.exit("--here measures on a single data set: name it by --data")
-        print(json.dumps(measure(name, options.data[0], options.epochs)))
-        return
-    found = run(options)
-    contenders.print_json(found) if options.json else show(found)
+    if options.here and len(options.data) != 1:
+        sys.exit("--here measures on a single data set: name it by --data")
+    contenders.conduct(
+        options, lambda name: measure(name, options.data[0], options.epochs), run, show
+    )
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from manual_backprop.gradients import (
     compute_loss,
     get_gradients_of_loss_wrt_weights,
 )
+from manual_backprop.memory import keep_memory
 from manual_backprop.optimizers import SGD
 from manual_backprop.typing import Array
 
@@ -71,6 +72,7 @@ def manual(sizes: Sequence[int], batch: int) -> Program:
     """What ``fit`` does with each batch."""
     model, (inputs, targets) = manual_model(sizes), draw_batch(sizes, batch)
     loss, optimizer = losses.get(SPARSE), SGD(RATE)
+    keep_memory()
 
     def gradient() -> float:
         predictions = model.forward(inputs)

@@ -12,7 +12,6 @@ After ``pip install -e .``, from the repository root:
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -38,9 +37,10 @@ def sizes_of(width: int, depth: int) -> tuple[int, ...]:
     return (FEATURES, *[width] * (depth - 1), CLASSES)
 
 
-def measure(series: str, size: int, seconds: float) -> dict[str, float]:
-    """Seconds of one network, in this process."""
-    shape = BASE | {series: size}
+def measure(name: str, seconds: float) -> dict[str, float]:
+    """Seconds of one network, in this process; its name is a series and a size."""
+    series, size = name.split()
+    shape = BASE | {series: int(size)}
     sizes, batch = sizes_of(shape["width"], shape["depth"]), shape["batch"]
     step = networks.manual(sizes, batch).step
     tape = networks.tensorflow(sizes, batch, compiled=True, xla=False).gradient
@@ -95,16 +95,10 @@ def main() -> None:
     contenders.add_options(parser, None, rounds=3)
     parser.add_argument("--seconds", type=float, default=0.3, help="time for each measurement")
     options = parser.parse_args()
-    if options.here:
-        contenders.keep_to_cores(options.threads)
-        series, size = contenders.single(options.only).split()
-        print(json.dumps(measure(series, int(size), options.seconds)))
-        return
-    for name in options.only or ():
+    for name in () if options.here else options.only or ():
         if name not in SERIES:
             parser.error(f"--only: got {name!r}, expected one of {', '.join(SERIES)}")
-    found = run(options)
-    contenders.print_json(found) if options.json else show(found)
+    contenders.conduct(options, lambda name: measure(name, options.seconds), run, show)
 
 
 if __name__ == "__main__":

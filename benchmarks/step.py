@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -40,6 +39,9 @@ def expressions(a: Array, b: Array, out: Array) -> list[Callable[[], Any]]:
     ]
     if a.shape[1] == 1:
         ways.append(partial(np.multiply, a, b, out=out))
+        ways.append(partial(np.einsum, "in,nj->ij", a, b, out=out))
+        two = [np.concatenate((x, np.zeros_like(x)), axis) for axis, x in ((1, a), (0, b))]
+        ways.append(partial(np.matmul, *two, out=out))
     if a.shape[0] == 1:
         ways += [partial(np.matmul, b.T, a[0]), partial(np.dot, a[0], b)]
     return ways
@@ -95,9 +97,8 @@ CONTENDERS: dict[str, tuple[str, str, Build]] = {
 }
 
 
-def measure(name: str, batches: Sequence[int], seconds: float, threads: int) -> dict[str, Any]:
+def measure(name: str, batches: Sequence[int], seconds: float) -> dict[str, Any]:
     """One contender on all networks, in this process: seconds by network, measure and batch."""
-    contenders.keep_to_cores(threads)
     _, needs, build = CONTENDERS[name]
     found: dict[str, Any] = {"versions": contenders.versions(needs), "losses": {}, "seconds": {}}
     for network, sizes in SIZES.items():
@@ -192,13 +193,12 @@ def main() -> None:
     parser.add_argument("--batch", nargs="*", type=int, default=list(BATCHES), help="batch sizes")
     parser.add_argument("--seconds", type=float, default=0.3, help="time for each measurement")
     options = parser.parse_args()
-    if options.here:
-        name = contenders.single(options.only)
-        found = measure(name, options.batch, options.seconds, options.threads)
-        print(json.dumps(found))
-        return
-    found = run(options)
-    contenders.print_json(found) if options.json else show(found, options.batch)
+    contenders.conduct(
+        options,
+        lambda name: measure(name, options.batch, options.seconds),
+        run,
+        lambda found: show(found, options.batch),
+    )
 
 
 if __name__ == "__main__":

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import sys
 import time
 from collections import defaultdict
@@ -291,13 +290,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Count verified gradients per second.")
     contenders.add_options(parser, CONTENDERS, rounds=3)
     options = parser.parse_args()
-    if options.here:
-        name = contenders.single(options.only)
-        contenders.keep_to_cores(options.threads)
-        print(json.dumps(CONTENDERS[name][2]()))
-        return
-    found = run(options)
-    contenders.print_json(found) if options.json else show(found)
+    contenders.conduct(options, lambda name: CONTENDERS[name][2](), run, show)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from manual_backprop import losses, optimizers
 from manual_backprop.catalogue import unknown_name
 from manual_backprop.gradients import backpropagate_to_weights, compute_loss
 from manual_backprop.losses import Loss
+from manual_backprop.memory import keep_memory
 from manual_backprop.models import NaiveSequential, as_model
 from manual_backprop.optimizers import Optimizer
 from manual_backprop.typing import Array
@@ -169,6 +170,7 @@ def fit(
     generator = as_generator("seed", seed)
     images, targets = _prepare(as_model(model), images, labels, chosen)
     held_out = _prepare_validation(model, validation_data, chosen)
+    keep_memory()
     history = History()
     names = _names_of_weights(model)
     step = 0

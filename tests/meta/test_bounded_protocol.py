@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from agreement import propagation
 from agreement.bounded import BoundedArray, bounded
-from agreement.precision import precision_of
+from agreement.precision import SLACK, precision_of
 from manual_backprop.activations import ACTIVATIONS
 
 SINGLE = precision_of(np.float32)
@@ -354,3 +355,28 @@ def test_zero_times_no_bound_is_no_bound() -> None:
         assert not result.limited
     product = exact([[0.0, 0.0, 1.0]]) @ unbounded
     assert np.isinf(product.error).all()
+
+
+@pytest.mark.parametrize("left", [False, True])
+@pytest.mark.parametrize("right", [False, True])
+def test_what_undecided_masks_reach_in_large_products_is_what_they_reach_in_small_ones(
+    left: bool, right: bool
+) -> None:
+    """Of large operands only some rows or columns are looked at; nothing else may differ."""
+    generator = np.random.default_rng(0)
+
+    def operand(shape: tuple[int, ...], kinked: bool) -> Any:
+        numbers, z = (interval(generator.normal(size=shape), 1e-6) for _ in range(2))
+        z.value[2, 3] = z.value[2, 5] = 1e-9
+        return numbers * (z > 0) if kinked else numbers
+
+    a, b = operand((7, 40), left), operand((40, 9), right)
+    small = a @ b
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(propagation, "LARGE", 1)
+        large = a @ b
+    np.testing.assert_array_equal(large.error, small.error)
+    assert (large.smooth_error is None) == (small.smooth_error is None) == (not (left or right))
+    assert (large.smooth <= small.smooth * SLACK).all()
+    assert (small.smooth <= large.smooth * SLACK).all()
+    assert (large.smooth < large.error).any() == (left or right)

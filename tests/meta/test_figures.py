@@ -69,27 +69,33 @@ def test_a_large_tensor_of_zeros_is_zero(monkeypatch: pytest.MonkeyPatch) -> Non
         assert figures_of(x, np.ones(64), x, None, [64]).zero.tolist() == [number == 0]
 
 
-@pytest.mark.parametrize("below", range(57))
-def test_the_median_is_exact_however_far_off_the_sample_is(
-    below: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Every eighth number is known; of the others so many lie below, and the rest above."""
+def test_the_median_is_exact_whatever_is_sampled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever it lies among or beside what eight numbers of a few dozen tell."""
     by_blocks(monkeypatch)
-    x = np.r_[np.arange(8.0), np.full(below, -1.0), np.full(56 - below, 9.0)]
-    x = np.concatenate([x[:8, None], x[8:].reshape(8, 7)], axis=1).ravel()
-    assert figures._upper_median(x) == np.sort(x)[32]
+    for seed in range(300):
+        generator = np.random.default_rng(seed)
+        x = generator.integers(generator.integers(2, 90), size=generator.integers(17, 65)) * 1.0
+        assert figures._upper_median(x) == np.sort(x)[x.size // 2], seed
 
 
-@pytest.mark.parametrize("order", ["sorted", "alternating", "equal", "infinite"])
-def test_the_median_of_many_is_exact_in_any_order(order: str) -> None:
-    """Also where a sample misleads, which takes every so-and-so-many-th number."""
-    x = np.random.default_rng(0).exponential(size=1 << 16)
-    if order == "sorted":
-        x.sort()
-    elif order == "alternating":
-        x[:: x.size // figures.SAMPLE] += 1e3
-    elif order == "equal":
-        x[:] = 3.0
-    else:
-        x[: x.size // 2] = np.inf
+@pytest.mark.parametrize("smaller", [0, 1, 100, (1 << 15) - 1, 1 << 15, (1 << 15) + 1])
+@pytest.mark.parametrize("tied", [0, 2, 100, (1 << 15) - 1, 1 << 15, (1 << 15) + 1])
+def test_the_median_of_many_is_exact_with_any_ties(smaller: int, tied: int) -> None:
+    """Ties below, about and above the median, which a sample's ends may be among."""
+    x = np.random.default_rng(0).exponential(size=1 << 16) + 2.0
+    x[:tied] = 1.0
+    x[tied : tied + smaller] *= 1e-3
     assert figures._upper_median(x) == np.sort(x)[x.size // 2]
+    assert figures._upper_median(-x) == np.sort(-x)[x.size // 2]
+
+
+@pytest.mark.parametrize("margin", [0, 1])
+def test_the_median_of_many_is_exact_where_a_sample_misleads(margin: int) -> None:
+    """Without a margin, or with hardly one, it lies beyond what the sample tells."""
+    x = np.random.default_rng(0).permutation(np.repeat([1.0, 2.0, np.inf], [30000, 5536, 30000]))
+    x[:3000] += np.random.default_rng(1).random(3000)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(figures, "SAMPLE", 8)
+        patch.setattr(figures, "MARGIN", margin)
+        for numbers in (x, -x, np.arange(1 << 16) % 997.0, np.full(1 << 16, np.inf)):
+            assert figures._upper_median(numbers) == np.sort(numbers)[numbers.size // 2]
