@@ -247,6 +247,14 @@ def test_schedules_decide_stairs_and_restarts_exactly() -> None:
 
 
 @DTYPES
+@pytest.mark.parametrize("t_mul", [1.25, 2.5, 3.0])
+def test_restarts_agree_with_periods_of_any_growth(t_mul: float, dtype: str) -> None:
+    """Twice as long each time is special: there the sum of periods is off by whole cosines."""
+    schedule = CosineDecayRestarts(0.1, 4, t_mul=t_mul, m_mul=0.9, alpha=0.1)
+    assert_no_alarm(check_schedule(schedule, range(60), dtype))
+
+
+@DTYPES
 @pytest.mark.parametrize("cycle", [False, True])
 @pytest.mark.parametrize("power", [0.0, 0.5])
 def test_a_polynomial_decay_ends_where_its_formula_does(
