@@ -12,9 +12,9 @@ from manual_backprop.typing import Array
 BLUNT_FLOOR = 0.5
 # So many elements at a time stay in the processor's cache through all passes over them.
 BLOCK = 1 << 14
-# How many elements tell about where the median of a large tensor lies, and how many of them, to
-# either side of their own median, it is surely within: about six standard deviations.
-SAMPLE, MARGIN = 1 << 12, 200
+# At most so many elements, and at most one in so many, tell about where the median of a large
+# tensor lies, which is surely within so many standard deviations of their own.
+SAMPLE, SPARSE, DEVIATIONS = 1 << 12, 16, 6
 TINIEST = np.nextafter(0.0, 1.0)
 
 
@@ -83,7 +83,7 @@ def figures_of(
     Where a witness is ``silent`` it counts as if anything were allowed.
     """
     with np.errstate(all="ignore"):
-        if value.ndim == 1 and len(sizes) == 1 and value.size > BLOCK:
+        if value.ndim == 1 and len(sizes) == 1 and value.size > SAMPLE:
             return _of_large(value, error, actual, silent)
         starts = np.cumsum(sizes, dtype=np.intp) - np.array(sizes, dtype=np.intp)
         scales = _scales(value, actual, starts)
@@ -190,19 +190,20 @@ def _medians(width: Array, starts: Array, sizes: Sequence[int]) -> Array:
         return ordered[starts + np.asarray(sizes) // 2]
     medians = np.empty((*width.shape[:-1], len(sizes)))
     for at, (start, size) in enumerate(zip(starts, sizes, strict=True)):
-        middle = size // 2
         part = width[..., start : start + size]
-        medians[..., at] = np.partition(part, middle, axis=-1)[..., middle]
+        # Sorted: partition takes many times as long where half of all are equal.
+        medians[..., at] = np.sort(part)[..., size // 2]
     return medians
 
 
 def _upper_median(x: Array) -> Array:
     """The upper median of many numbers, of which a sample tells the few it can be (Floyd and
     Rivest, *Expected time bounds for selection*, 1975); if it does not, all are looked at."""
-    middle = x.size // 2
-    drawn = np.random.default_rng(x.size).integers(x.size, size=SAMPLE)  # not in step with rows
+    middle, count = x.size // 2, min(SAMPLE, x.size // SPARSE)
+    drawn = np.random.default_rng(x.size).integers(x.size, size=count)  # not in step with rows
     sample = np.sort(x[drawn])
-    low, high = (sample[SAMPLE // 2 + offset] for offset in (-MARGIN, MARGIN))
+    margin = min(int(DEVIATIONS * np.sqrt(count) / 2), (count - 1) // 2)
+    low, high = sample[count // 2 - margin], sample[count // 2 + margin]
     above = x > low
     rank = middle - (x.size - np.count_nonzero(above))  # of the median among those above
     above &= x < high

@@ -43,7 +43,7 @@ def test_blocks_give_what_the_whole_gives(seed: int, size: int, nice: bool, sile
 
 def by_blocks(patch: pytest.MonkeyPatch) -> None:
     """So that few numbers are many."""
-    for name, size in (("BLOCK", 16), ("SAMPLE", 8), ("MARGIN", 2)):
+    for name, size in (("BLOCK", 16), ("SAMPLE", 8), ("SPARSE", 1), ("DEVIATIONS", 1)):
         patch.setattr(figures, name, size)
 
 
@@ -89,13 +89,13 @@ def test_the_median_of_many_is_exact_with_any_ties(smaller: int, tied: int) -> N
     assert figures._upper_median(-x) == np.sort(-x)[x.size // 2]
 
 
-@pytest.mark.parametrize("margin", [0, 1])
-def test_the_median_of_many_is_exact_where_a_sample_misleads(margin: int) -> None:
+@pytest.mark.parametrize("deviations", [0, 1, 6])
+def test_the_median_of_many_is_exact_where_a_sample_misleads(deviations: int) -> None:
     """Without a margin, or with hardly one, it lies beyond what the sample tells."""
     x = np.random.default_rng(0).permutation(np.repeat([1.0, 2.0, np.inf], [30000, 5536, 30000]))
     x[:3000] += np.random.default_rng(1).random(3000)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(figures, "SAMPLE", 8)
-        patch.setattr(figures, "MARGIN", margin)
+        patch.setattr(figures, "DEVIATIONS", deviations)
         for numbers in (x, -x, np.arange(1 << 16) % 997.0, np.full(1 << 16, np.inf)):
             assert figures._upper_median(numbers) == np.sort(numbers)[numbers.size // 2]
