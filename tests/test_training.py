@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import rich.progress
 
 from agreement.bounded import bounded_as
 from agreement.cases import NETWORK_LOSSES
@@ -297,6 +298,23 @@ def test_quiet_prints_nothing_and_a_bar_counts_to_the_end(
     printed = capfd.readouterr().out
     assert "epoch 2/2" in printed
     assert "100%" in printed
+
+
+def test_a_bar_counts_every_batch_once(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Two epochs of five batches are ten."""
+    bars = []
+
+    class Kept(rich.progress.Progress):
+        def __init__(self) -> None:
+            super().__init__()
+            bars.append(self)
+
+    monkeypatch.setattr(rich.progress, "Progress", Kept)
+    fit(make_model(), make_images(), LABELS, 2, 5, verbose="bar")
+    ((task,),) = (bar.tasks for bar in bars)
+    assert (task.total, task.completed) == (10, 10)
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 23, 1024])
