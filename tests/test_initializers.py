@@ -111,9 +111,20 @@ def test_a_truncated_normal_draws_again_what_lies_beyond_the_cut() -> None:
 @pytest.mark.parametrize("initializer", EVERY, ids=repr)
 def test_an_initializer_cannot_be_changed(initializer: WeightInitializer) -> None:
     """Several layers may hold the same one."""
+    limits = initializer.limits((4, 3))
     for name in initializer.arguments:
         with pytest.raises(FrozenInstanceError):
             setattr(initializer, name, None)
+    assert initializer.limits((4, 3)) == limits
+
+
+@pytest.mark.parametrize("shape", [(5, 3), (3, 3), (2, 2, 3)], ids=str)
+def test_the_sign_that_qr_leaves_open_is_that_of_its_diagonal(shape: tuple[int, ...]) -> None:
+    """With these signs the matrix is uniform: it turns the drawn one into a positive diagonal."""
+    for seed in range(10):
+        normal = np.random.default_rng(seed).standard_normal((np.prod(shape[:-1]), shape[-1]))
+        q = Orthogonal()(shape, np.random.default_rng(seed), np.dtype("float64"))
+        assert (np.diagonal(q.reshape(normal.shape).T @ normal) > 0).all()
 
 
 WRONG: dict[str, tuple[WeightInitializer, Callable]] = {
