@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import runpy
+from dataclasses import FrozenInstanceError
 
 import numpy as np
 import pytest
 
-from manual_backprop import examples
 from manual_backprop.examples.neuron import Neuron, line_backward
 from manual_backprop.examples.scalar_graph import AbsoluteError, Add, Multiply, Node, gradients
 
@@ -31,6 +32,8 @@ def test_one_step_lowers_the_neuron_to_the_published_output() -> None:
     assert round(stepped.b, 3) == 0.999
     assert round(stepped.forward(INPUTS), 3) == 5.985
     assert NEURON.W.tolist() == [-3, -1, 2], "the step must leave the old neuron alone"
+    with pytest.raises(FrozenInstanceError):
+        NEURON.b = stepped.b
 
 
 def test_the_neuron_scales_with_the_upstream_gradient() -> None:
@@ -39,6 +42,14 @@ def test_the_neuron_scales_with_the_upstream_gradient() -> None:
     assert grad_inputs.tolist() == [6, 2, -4]
     assert grad_W.tolist() == [-2, 4, -6]
     assert grad_b == -2
+    assert NEURON.step(NEURON.backward(-2.0, INPUTS), learning_rate=0.5).b == 2
+
+
+def test_a_neuron_just_above_its_kink_passes_the_gradient() -> None:
+    """With z = ½ all of it."""
+    barely = Neuron(NEURON.W, -4.5)
+    assert barely.pre_activation(INPUTS) == 0.5
+    assert barely.backward(1.0, INPUTS).grad_b == 1
 
 
 @pytest.mark.parametrize("bias", [-5.0, -6.0], ids=["kink", "below"])
@@ -111,6 +122,7 @@ def test_the_absolute_error_takes_the_sign_of_the_difference(prediction: float, 
     loss = AbsoluteError(Node(4.0), Node(prediction))
     assert loss.value == abs(4 - prediction)
     assert loss.backward(1.0) == (-slope, slope)
+    assert loss.backward(3.0) == (-3 * slope, 3 * slope)
 
 
 PRINTED = {
@@ -137,8 +149,10 @@ loss = 3.0
 @pytest.mark.parametrize("example", PRINTED)
 def test_the_examples_print_their_figures(example: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Run as programs, all figures of their story; imported, nothing."""
-    path = f"{examples.__path__[0]}/{example}.py"
+    module = importlib.import_module(f"manual_backprop.examples.{example}")
+    path = str(module.__file__)
     runpy.run_path(path)
     assert capsys.readouterr().out == ""
-    runpy.run_path(path, run_name="__main__")
-    assert capsys.readouterr().out == PRINTED[example]
+    for run in (module.main, lambda: runpy.run_path(path, run_name="__main__")):
+        run()
+        assert capsys.readouterr().out == PRINTED[example]
