@@ -14,8 +14,9 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -35,11 +36,37 @@ from agreement.upgrade.recording import Recording, RecordingError, read_recordin
 
 # The share of a release's work that its environment is, of 100, for the progress shown.
 ENVIRONMENT_SHARE = 10
-# The recorders that run now, and whether an interrupt ends those that are about to.
-_RUNNING: set[subprocess.Popen[str]] = set()
-_INTERRUPTED = threading.Event()
 # What a recorder says of its progress; a user's model may print anything else.
 PROGRESS = re.compile(r"\[\d+, [1-9]\d*\]")
+
+
+class Processes:
+    """Processes of several threads that can be ended together."""
+
+    def __init__(self) -> None:
+        self.running: set[subprocess.Popen[str]] = set()
+        self.ended = False
+
+    @contextmanager
+    def started(self, command: Sequence[str], **options: Any) -> Iterator[subprocess.Popen[str]]:
+        """A process whose output is read here; it ends with the context if anything is raised."""
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, **options) as process:
+            self.running.add(process)
+            try:
+                if self.ended:
+                    process.kill()
+                yield process
+            except BaseException:
+                process.kill()
+                raise
+            finally:
+                self.running.discard(process)
+
+    def end(self) -> None:
+        """End those that run, and those that are about to."""
+        self.ended = True
+        for process in list(self.running):
+            process.kill()
 
 
 @dataclass(frozen=True)
@@ -134,7 +161,7 @@ def upgrade(
     Args:
         advance: told (done, total), 100 for each release.
     """
-    _INTERRUPTED.clear()
+    processes = Processes()
     result = Upgrade(list(releases))
     crossed = _crossings(releases)
     wanted = list(dict.fromkeys([*releases, *crossed]))
@@ -156,7 +183,7 @@ def upgrade(
             advance_release(release, ENVIRONMENT_SHARE)
             recording = _record(
                 release, directory, bases[release.tensorflow], environments, asked,
-                lambda share: advance_release(release, share),
+                lambda share: advance_release(release, share), processes,
             )  # fmt: skip
             with lock:
                 result.recordings[release] = recording
@@ -183,9 +210,7 @@ def upgrade(
         try:
             list(pool.map(work, wanted))
         except BaseException:  # an interrupt: nobody waits for what is being recorded
-            _INTERRUPTED.set()
-            for process in list(_RUNNING):
-                process.kill()
+            processes.end()
             raise
     started = time.perf_counter()
     _compare_neighbours(result, crossed)
@@ -248,6 +273,7 @@ def _record(
     environments: Environments,
     asked: Asked,
     advance: Callable[[int], None],
+    processes: Processes,
 ) -> Recording:
     """Record in a process of its own, or read what an earlier run has recorded."""
     source = environments.source()
@@ -256,7 +282,9 @@ def _record(
         kept.parent.mkdir(parents=True, exist_ok=True)
         partial = kept.with_name(f".{secrets.token_hex(4)}.npz")
         try:
-            run_recorder(base, [directory, source], partial, asked, advance, str(release))
+            run_recorder(
+                base, [directory, source], partial, asked, advance, str(release), processes
+            )
             partial.replace(kept)
         finally:
             partial.unlink(missing_ok=True)
@@ -281,8 +309,9 @@ def run_recorder(
     asked: Asked,
     advance: Callable[[int], None] = lambda share: None,
     what: str = "the recorder",
+    processes: Processes | None = None,
 ) -> None:
-    """Record in a process that finds its packages on ``paths`` first.
+    """Record in a process, one of ``processes``, that finds its packages on ``paths`` first.
 
     Raises:
         RecordingError: with what the process said last, if it fails.
@@ -291,24 +320,14 @@ def run_recorder(
     command += ["--only", ",".join(asked.only)] if asked.only else []
     command += ["--model", asked.model] if asked.model else []
     with tempfile.TemporaryDirectory() as nowhere, tempfile.TemporaryFile("w+") as complaints:
-        with subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=complaints, text=True,
-            cwd=nowhere, env=surroundings(paths),
-        ) as process:  # fmt: skip
+        with (processes or Processes()).started(
+            command, stderr=complaints, cwd=nowhere, env=surroundings(paths)
+        ) as process:
             assert process.stdout is not None
-            _RUNNING.add(process)
-            if _INTERRUPTED.is_set():
-                process.kill()
-            try:
-                for line in process.stdout:
-                    if PROGRESS.fullmatch(line.strip()):
-                        done, total = json.loads(line)
-                        advance(ENVIRONMENT_SHARE + (100 - ENVIRONMENT_SHARE) * done // total)
-            except BaseException:
-                process.kill()
-                raise
-            finally:
-                _RUNNING.discard(process)
+            for line in process.stdout:
+                if PROGRESS.fullmatch(line.strip()):
+                    done, total = json.loads(line)
+                    advance(ENVIRONMENT_SHARE + (100 - ENVIRONMENT_SHARE) * done // total)
         if process.returncode:
             complaints.seek(0)
             why = last_line(complaints.read())
