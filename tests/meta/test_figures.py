@@ -69,6 +69,17 @@ def test_a_large_tensor_of_zeros_is_zero(monkeypatch: pytest.MonkeyPatch) -> Non
         assert figures_of(x, np.ones(64), x, None, [64]).zero.tolist() == [number == 0]
 
 
+def test_an_error_of_half_the_scale_is_blunt_in_a_large_tensor_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """In one block alone, and only from exactly half on."""
+    by_blocks(monkeypatch)
+    value, error = np.full(64, 4.0), np.full(64, 1.0)
+    error[20], error[40] = 2.0, np.nextafter(2.0, 1)
+    found = figures_of(value, error, value, None, [64])
+    assert (found.blunt.tolist(), found.largest_floor.tolist()) == ([1], [0.5])
+
+
 def test_the_median_is_exact_whatever_is_sampled(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wherever it lies among or beside what eight numbers of a few dozen tell."""
     by_blocks(monkeypatch)
