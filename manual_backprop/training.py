@@ -208,6 +208,8 @@ def evaluate(
 ) -> Evaluation:
     """Return mean loss and accuracy over a data set; the weights do not change.
 
+    The mean is of the batches' losses, each weighed by its samples, as Keras' is: it depends on
+    the ``batch_size`` where a loss is no mean over samples, or leaves some of them out.
     A prediction is right when its largest output is the label's class (the first of ties).
 
     Raises:

@@ -13,7 +13,7 @@ from agreement.cases import units_for, usual_activations
 from agreement.expectation import bounded_copy
 from manual_backprop import ACTIVATIONS, Activation, NaiveDense, NaiveSequential
 from manual_backprop.initializers import INITIALIZERS
-from manual_backprop.layers import ends_at_weights, has_steps
+from manual_backprop.layers import _outer, ends_at_weights, has_steps
 
 DTYPES = pytest.mark.parametrize("dtype", ["float32", "float64"])
 ACTIVATION = pytest.mark.parametrize("activation", usual_activations(), ids=str)
@@ -368,3 +368,15 @@ def test_an_activation_is_found_however_it_is_given(activation: str) -> None:
     layer = NaiveDense(4, 3, given)
     assert layer.activation == ACTIVATIONS["linear" if given is None else "relu"]()
     assert repr(layer) == f"NaiveDense(4, 3, {layer.activation.name})"
+
+
+@pytest.mark.parametrize("carrying", [(True, True), (True, False), (False, True)])
+def test_single_samples_that_carry_errors_are_multiplied_once(carrying: tuple[bool, bool]) -> None:
+    """One product each, and no sum: its bound is that of the product."""
+    generator = np.random.default_rng(0)
+    rows = [generator.normal(size=(1, n)).astype(np.float32) for n in (3, 4)]
+    one, other = (bounded_as(x) if c else x for x, c in zip(rows, carrying, strict=True))
+    found, expected = _outer(one, other), bounded_as(rows[0]).T * bounded_as(rows[1])
+    np.testing.assert_array_equal(found.value, expected.value)
+    np.testing.assert_array_equal(found.error, expected.error)
+    assert found.terms == 0

@@ -253,6 +253,12 @@ def test_restarts_begin_and_are_half_over_where_they_should() -> None:
     assert [float(schedule(n, like)) for n in (2, 10, 34, 106)] == pytest.approx([0.5] * 4)
 
 
+def test_no_steps_of_warmup_leave_nothing_but_the_decay() -> None:
+    """The first step has the target already."""
+    schedule = CosineDecay(0.01, 30, warmup_target=0.1, warmup_steps=0)
+    assert float(schedule(0, np.zeros(()))) == 0.1
+
+
 @DTYPES
 @pytest.mark.parametrize("cycle", [False, True])
 @pytest.mark.parametrize("power", [0.0, 0.5])

@@ -16,6 +16,7 @@ from agreement.verdicts import Verdict
 from manual_backprop.activations import (
     ACTIVATIONS,
     Activation,
+    Celu,
     HardShrink,
     HardSigmoid,
     HardSilu,
@@ -102,6 +103,8 @@ BY_HAND = [
         [-INF, -1, 0, 0, 0, 1, INF],
         [1, 1, 0, 0, 0, 1, 1],
     ),
+    (SoftShrink(-0.5), [-0.5, 0.5], [-1, 1], [1, 1]),
+    (Celu(2**-10), [-INF, 1, INF], [-(2**-10), 1, INF], [0, 1, 1]),
     (
         Softsign(),
         [-INF, -1, 0, 1, 3, INF],

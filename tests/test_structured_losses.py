@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import itertools
 import math
+import warnings
 
 import numpy as np
 import pytest
 
+from agreement.bounded import bounded_as
 from agreement.function_check import check_function
 from agreement.verdicts import Verdict
 from manual_backprop.losses import (
@@ -112,6 +114,26 @@ def test_pairs_of_every_constellation(labels: list[int], remove_diagonal: bool, 
     embeddings = np.array(SEPARATED, dtype)
     loss = Circle(gamma=4.0, remove_diagonal=remove_diagonal)
     judge(loss, embeddings, loss.prepare(list(labels), embeddings))
+
+
+@pytest.mark.parametrize(("gamma", "margin"), [(512.0, 0.4), (80.0, 0.0), (2.0, -0.5)])
+def test_pairs_under_any_gamma_and_margin(gamma: float, margin: float) -> None:
+    """The largest of all logits far from the others, and distances of either sign of 1 + m."""
+    embeddings = np.array([[1, 0], [1, 0], [0, 1], [-1, 0]], np.float32)
+    loss = Circle(gamma=gamma, margin=margin)
+    targets = loss.prepare([0, 0, 1, 1], embeddings)
+    judge(loss, embeddings, targets)
+    assert np.isfinite(loss.backward(embeddings, targets)).all()
+
+
+def test_long_rows_of_half_precision_are_plainly_long() -> None:
+    """Nothing overflows where their length is compared with ε, and nothing stays undecided."""
+    given = np.ones(2), [[3, 100, -7], [1, 2, 3]], [[1, 0, 1], [1, 0, 0]]
+    parts = [bounded_as(np.array(x, np.float16)) for x in given]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = CosineSimilarity().pull_back(*parts)
+    assert found.smooth_error is None
 
 
 def test_samples_without_pairs_are_masked() -> None:

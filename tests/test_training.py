@@ -21,6 +21,7 @@ from manual_backprop import (
     one_training_step,
     update_weights,
 )
+from manual_backprop.activations import Softmax
 from manual_backprop.regularizers import L2
 
 SPARSE = "sparse_categorical_crossentropy"
@@ -337,6 +338,38 @@ def test_evaluate_is_the_mean_over_samples_in_batches_of_any_size(batch_size: in
     expected = total / 23
     assert abs(found.loss - expected.value) <= expected.error
     assert weights_of(model) == weights_of(make_model("float64"))
+
+
+def test_evaluate_deals_1024_samples_at_a_time_unless_another_number_is_given() -> None:
+    """Which a sum shows: it weighs as much as the batch that it is the sum of."""
+    model, samples = make_model("float64"), 1030
+    images = np.random.default_rng(0).normal(size=(samples, model.input_size or 0))
+    labels = np.resize(LABELS, samples)
+    loss = losses.SparseCategoricalCrossentropy(reduction="sum")
+    found = evaluate(model, images, labels, loss=loss)
+    assert found == evaluate(model, images, labels, loss=loss, batch_size=1024)
+    assert found != evaluate(model, images, labels, loss=loss, batch_size=1023)
+    assert found != evaluate(model, images, labels, loss=loss, batch_size=1025)
+
+
+def test_validation_is_in_batches_of_1024_samples() -> None:
+    """As in ``evaluate``."""
+    model, samples = make_model("float64"), 1030
+    images = np.random.default_rng(0).normal(size=(samples, model.input_size or 0))
+    labels = np.resize(LABELS, samples)
+    loss = losses.SparseCategoricalCrossentropy(reduction="sum")
+    data = images, labels
+    history = fit(model, *data, 1, samples, loss=loss, validation_data=data, verbose="quiet")
+    assert history.validation_loss == [evaluate(model, *data, loss=loss).loss]
+
+
+def test_activations_along_the_batch_can_be_trained() -> None:
+    """What is looked at before the first step is a batch of one."""
+    model = NaiveSequential(
+        [NaiveDense(3, 4, Softmax(axis=0), seed=0), NaiveDense(4, 2, "softmax", seed=1)]
+    )
+    history = fit(model, np.ones((4, 3)), np.array([0, 1, 0, 1]), 1, 2, verbose="quiet")
+    assert np.isfinite(history.loss).all()
 
 
 def test_ties_count_for_the_first_class() -> None:
