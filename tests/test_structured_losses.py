@@ -116,14 +116,22 @@ def test_pairs_of_every_constellation(labels: list[int], remove_diagonal: bool, 
     judge(loss, embeddings, loss.prepare(list(labels), embeddings))
 
 
+@pytest.mark.parametrize("second", [[1, 0], [0.8, 0.6]])
 @pytest.mark.parametrize(("gamma", "margin"), [(512.0, 0.4), (80.0, 0.0), (2.0, -0.5)])
-def test_pairs_under_any_gamma_and_margin(gamma: float, margin: float) -> None:
-    """The largest of all logits far from the others, and distances of either sign of 1 + m."""
-    embeddings = np.array([[1, 0], [1, 0], [0, 1], [-1, 0]], np.float32)
+def test_pairs_under_any_gamma_and_margin(gamma: float, margin: float, second: list[float]) -> None:
+    """The largest of all logits far from the others; m + d of either sign."""
+    embeddings = np.array([[1, 0], second, [0, 1], [-1, 0]], np.float32)
     loss = Circle(gamma=gamma, margin=margin)
     targets = loss.prepare([0, 0, 1, 1], embeddings)
     judge(loss, embeddings, targets)
     assert np.isfinite(loss.backward(embeddings, targets)).all()
+
+
+def test_the_gradient_passes_where_a_distance_is_the_negative_margin() -> None:
+    """As in Keras, whose gradient of max(m + d, 0) passes at 0."""
+    embeddings = np.array([[1, 0], [0.5, math.sqrt(0.75)], [0, 1], [-1, 0]], np.float32)
+    loss = Circle(gamma=2.0, margin=-0.5)
+    assert loss.backward(embeddings, loss.prepare([0, 0, 1, 1], embeddings))[0].any()
 
 
 def test_long_rows_of_half_precision_are_plainly_long() -> None:
