@@ -69,6 +69,17 @@ def test_a_large_tensor_of_zeros_is_zero(monkeypatch: pytest.MonkeyPatch) -> Non
         assert figures_of(x, np.ones(64), x, None, [64]).zero.tolist() == [number == 0]
 
 
+def test_a_large_tensor_that_agrees_has_the_largest_ratio(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of its elements, as a small one; without errors and differences it is 0."""
+    by_blocks(monkeypatch)
+    value, error = np.arange(1.0, 65.0), np.resize([0.0, 0.25, 2.0**-20], 64)
+    found = figures_of(value, error, value + error / 2, None, [64])
+    assert (found.ratio.tolist(), found.wrong.tolist()) == ([0.5], [0])
+    assert figures_of(value, 0 * error, value, None, [64]).ratio.tolist() == [0.0]
+
+
 def test_an_error_of_half_the_scale_is_blunt_in_a_large_tensor_too(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
