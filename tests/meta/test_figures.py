@@ -78,6 +78,8 @@ def test_a_large_tensor_that_agrees_has_the_largest_ratio(
     found = figures_of(value, error, value + error / 2, None, [64])
     assert (found.ratio.tolist(), found.wrong.tolist()) == ([0.5], [0])
     assert figures_of(value, 0 * error, value, None, [64]).ratio.tolist() == [0.0]
+    found = figures_of(value, error + 1, value + 2 * (error + 1), None, [64])
+    assert (found.ratio.tolist(), found.wrong.tolist()) == ([2.0], [64])
 
 
 def test_an_error_of_half_the_scale_is_blunt_in_a_large_tensor_too(
@@ -85,8 +87,8 @@ def test_an_error_of_half_the_scale_is_blunt_in_a_large_tensor_too(
 ) -> None:
     """In one block alone, and only from exactly half on."""
     by_blocks(monkeypatch)
-    value, error = np.full(64, 4.0), np.full(64, 1.0)
-    error[20], error[40] = 2.0, np.nextafter(2.0, 1)
+    value, error = np.full(64, 0.25), np.full(64, 0.0625)
+    error[20], error[40] = 0.125, np.nextafter(0.125, 0)
     found = figures_of(value, error, value, None, [64])
     assert (found.blunt.tolist(), found.largest_floor.tolist()) == ([1], [0.5])
 
