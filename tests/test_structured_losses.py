@@ -134,6 +134,16 @@ def test_the_gradient_passes_where_a_distance_is_the_negative_margin() -> None:
     assert loss.backward(embeddings, loss.prepare([0, 0, 1, 1], embeddings))[0].any()
 
 
+@pytest.mark.parametrize("margin", [-0.5, -1.0])
+def test_pairs_nearer_than_a_negative_margin_are_left_alone(margin: float) -> None:
+    """max(m + d, 0) is 0 there and has no slope, but at its kink."""
+    embeddings = np.array([[1, 0], [0.8, 0.6], [0, 1], [-1, 0], [-0.6, 0.8]], np.float32)
+    loss = Circle(gamma=2.0, margin=margin)
+    judge(loss, embeddings, loss.prepare([0, 0, 0, 1, 1], embeddings))
+    pull, _ = loss._slopes(np.array([-margin / 2, -margin]), constant=False)
+    assert pull.tolist() == [0, -4 * margin]
+
+
 def test_long_rows_of_half_precision_are_plainly_long() -> None:
     """Nothing overflows where their length is compared with ε, and nothing stays undecided."""
     given = np.ones(2), [[3, 100, -7], [1, 2, 3]], [[1, 0, 1], [1, 0, 0]]

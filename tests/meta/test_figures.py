@@ -69,13 +69,26 @@ def test_a_large_tensor_of_zeros_is_zero(monkeypatch: pytest.MonkeyPatch) -> Non
         assert figures_of(x, np.ones(64), x, None, [64]).zero.tolist() == [number == 0]
 
 
+def test_a_large_tensor_that_agrees_has_the_largest_ratio(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of its elements, as a small one; without errors and differences it is 0."""
+    by_blocks(monkeypatch)
+    value, error = np.arange(1.0, 65.0), np.resize([0.0, 0.25, 2.0**-20], 64)
+    found = figures_of(value, error, value + error / 2, None, [64])
+    assert (found.ratio.tolist(), found.wrong.tolist()) == ([0.5], [0])
+    assert figures_of(value, 0 * error, value, None, [64]).ratio.tolist() == [0.0]
+    found = figures_of(value, error + 1, value + 2 * (error + 1), None, [64])
+    assert (found.ratio.tolist(), found.wrong.tolist()) == ([2.0], [64])
+
+
 def test_an_error_of_half_the_scale_is_blunt_in_a_large_tensor_too(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """In one block alone, and only from exactly half on."""
     by_blocks(monkeypatch)
-    value, error = np.full(64, 4.0), np.full(64, 1.0)
-    error[20], error[40] = 2.0, np.nextafter(2.0, 1)
+    value, error = np.full(64, 0.25), np.full(64, 0.0625)
+    error[20], error[40] = 0.125, np.nextafter(0.125, 0)
     found = figures_of(value, error, value, None, [64])
     assert (found.blunt.tolist(), found.largest_floor.tolist()) == ([1], [0.5])
 
