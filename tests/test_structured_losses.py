@@ -117,7 +117,9 @@ def test_pairs_of_every_constellation(labels: list[int], remove_diagonal: bool, 
 
 
 @pytest.mark.parametrize("second", [[1, 0], [0.8, 0.6]])
-@pytest.mark.parametrize(("gamma", "margin"), [(512.0, 0.4), (80.0, 0.0), (2.0, -0.5)])
+@pytest.mark.parametrize(
+    ("gamma", "margin"), [(512.0, 0.4), (80.0, 0.0), (2.0, -0.5), (4096.0, -0.4)]
+)
 def test_pairs_under_any_gamma_and_margin(gamma: float, margin: float, second: list[float]) -> None:
     """The largest of all logits far from the others; m + d of either sign."""
     embeddings = np.array([[1, 0], second, [0, 1], [-1, 0]], np.float32)
