@@ -116,7 +116,7 @@ def test_pairs_of_every_constellation(labels: list[int], remove_diagonal: bool, 
     judge(loss, embeddings, loss.prepare(list(labels), embeddings))
 
 
-@pytest.mark.parametrize(("gamma", "margin"), [(512.0, 0.4), (80.0, 0.0), (2.0, -0.5)])
+@pytest.mark.parametrize(("gamma", "margin"), [(512.0, 0.4), (80.0, 0.0), (2.0, -0.5), (1e3, 3.0)])
 def test_pairs_under_any_gamma_and_margin(gamma: float, margin: float) -> None:
     """The largest of all logits far from the others, and distances of either sign of 1 + m."""
     embeddings = np.array([[1, 0], [1, 0], [0, 1], [-1, 0]], np.float32)
