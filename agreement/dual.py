@@ -164,13 +164,6 @@ class DualArray(Methods, NDArrayOperatorsMixin):
         tangents = self.tangents.sum(axis=tuple(a + 1 for a in axes), keepdims=keepdims)
         return self._new(self.value.sum(axis=axes, keepdims=keepdims), tangents)
 
-    def mean(self, axis: Any = None, *, keepdims: bool = False, **other: Any) -> DualArray:
-        """As ndarray.mean."""
-        if other:
-            return reduced(self, "mean", axis, keepdims, other)
-        total = self.sum(axis=axis, keepdims=keepdims)
-        return total / (self.size // max(total.size, 1))
-
     def max(self, axis: Any = None, *, keepdims: bool = False, **other: Any) -> DualArray:
         """As ndarray.max: the tangent of the first maximum, or at ties a mixture."""
         refuse_options("max", other)

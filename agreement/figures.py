@@ -19,10 +19,9 @@ TINIEST = np.nextafter(0.0, 1.0)
 
 
 class Elements(NamedTuple):
-    """Of every element: its distance from the centre, also in errors; whether it is larger than
-    the error; whether anything is allowed."""
+    """Of every element: its distance from the centre in errors; whether it is larger than the
+    error; whether anything is allowed."""
 
-    difference: Array
     ratio: Array
     outside: Array
     infinite: Array
@@ -62,7 +61,7 @@ def compare_elements(
             ratio[infinite] = 0.0
         if outside.any():
             ratio[outside & np.isnan(difference)] = np.inf
-    return Elements(difference, ratio, outside, infinite)
+    return Elements(ratio, outside, infinite)
 
 
 def differences(value: Array, actual: Array, silent: Array | None) -> Array:

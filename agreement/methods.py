@@ -49,6 +49,13 @@ class Methods:
         """As ndarray.flatten."""
         return self.reshape(-1).copy()
 
+    def mean(self: Any, axis: Any = None, *, keepdims: bool = False, **other: Any) -> Any:
+        """As ndarray.mean: a sum, then one division."""
+        if other:
+            return reduced(self, "mean", axis, keepdims, other)
+        total = self.sum(axis=axis, keepdims=keepdims)
+        return total / (self.size // max(total.size, 1))
+
     def transpose(self: Any, *axes: Any) -> Any:
         """As ndarray.transpose."""
         if len(axes) == 1 and not isinstance(axes[0], int):

@@ -241,13 +241,6 @@ class Propagation(Enclosures, NDArrayOperatorsMixin):
             result.summed = self, self.root.writes, axis
         return result
 
-    def mean(self, axis: Any = None, *, keepdims: bool = False, **other: Any) -> Self:
-        """As ndarray.mean: a sum, then one division."""
-        if other:
-            return reduced(self, "mean", axis, keepdims, other)
-        total = self.sum(axis=axis, keepdims=keepdims)
-        return total / (self.size // max(total.size, 1))
-
     def max(self, axis: Any = None, *, keepdims: bool = False, **other: Any) -> Self:
         """As ndarray.max: the largest error of those that may be the maximum, and no rounding."""
         refuse_options("max", other)

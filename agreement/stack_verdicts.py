@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from agreement.alike import as_draws, raw
-from agreement.figures import BLUNT_FLOOR, compare_elements, figures_of
+from agreement.figures import BLUNT_FLOOR, differences, figures_of
 from agreement.stacked import DrawsDiffer
 from agreement.verdicts import Verdict, View, batches_of
 from manual_backprop.trace import Trace
@@ -72,8 +72,9 @@ def judge_stacks(pairs: Iterable[tuple[Trace, Trace, View, str]], draws: int) ->
         smooth = tasks[at][0].expected.smooth_error
         if smooth is not None:
             part = np.s_[:, start : start + sizes[at]]
-            elements = compare_elements(value, error, actual, silent, part)
-            kinked = (elements.difference > end_to_end([smooth])).any(axis=1)
+            quiet = None if silent is None else silent[part]
+            difference = differences(value[part], actual[part], quiet)
+            kinked = (difference > end_to_end([smooth])).any(axis=1)
             codes[kinked, at] = CODES[Verdict.KINK]
     sharp = (found.zero & np.isfinite(found.floor)) | (found.floor <= BLUNT_FLOOR)
     codes[~sharp] = CODES[Verdict.BLUNT]
