@@ -188,12 +188,11 @@ def bounded(values: Any, precision: Precision) -> BoundedArray:
     value = as_new_array(given, np.float64)
     numbers = raw(value)  # whatever draws they are of
     magnitude = np.abs(numbers)
-    normal = magnitude >= precision.smallest_normal
     held = given.dtype == precision.dtype or np.can_cast(given.dtype, precision.dtype)
     with np.errstate(all="ignore"):
         if (
             held
-            and np.count_nonzero(normal) == np.count_nonzero(numbers)
+            and _are_normal(magnitude, precision.smallest_normal)
             and is_limited(magnitude, precision)
         ):
             return BoundedArray(value, np.zeros_like(value), precision, exact=True)
@@ -204,6 +203,13 @@ def bounded(values: Any, precision: Precision) -> BoundedArray:
     error = np.where(finite, np.where(usual, rounding, magnitude), np.inf)
     limited = everywhere(finite)
     return BoundedArray(value, error, precision, exact=has_none(error), limited=limited)
+
+
+def _are_normal(magnitude: Array, smallest: float) -> bool:
+    """Whether no magnitude is subnormal: all are 0 or at least the smallest normal number."""
+    if magnitude.min(initial=np.inf) >= smallest:
+        return True
+    return np.count_nonzero(magnitude >= smallest) == np.count_nonzero(magnitude)
 
 
 def bounded_as(values: Array) -> BoundedArray:

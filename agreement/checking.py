@@ -308,7 +308,9 @@ def expected_pairs(
         if differ and {*traces} != {MANUAL}:
             theirs = expect_end_to_end(model, inputs, targets, loss, reference=True)
         local_of = {
-            name: expect_locally(model, trace, targets, loss, reference=name != MANUAL)
+            name: expect_locally(
+                model, trace, targets, loss, reference=name != MANUAL, end_to_end=own
+            )
             for name, trace in traces.items()
             if name != DUAL
         }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,10 +12,10 @@ from manual_backprop.typing import Array
 
 BLUNT_FLOOR = 0.5
 # So many elements at a time stay in the processor's cache through all passes over them.
-BLOCK = 1 << 14
-# At most so many elements, and at most one in so many, tell about where the median of a large
-# tensor lies, which is surely within so many standard deviations of their own.
-SAMPLE, SPARSE, DEVIATIONS = 1 << 12, 16, 6
+BLOCK = 1 << 16
+# A tensor of more elements has the median error of so many of them for its floor: good to a rank of
+# two in a hundred.
+SAMPLE = 1 << 12
 TINIEST = np.nextafter(0.0, 1.0)
 
 
@@ -31,8 +32,9 @@ class Figures(NamedTuple):
     """Of every tensor, along the last axis.
 
     Attributes:
-        ratio: the largest of its elements. floor, largest_floor: the error's median and maximum
-            in units of the largest number. zero: whether all numbers are.
+        ratio: the largest of its elements. floor, largest_floor: the error's upper median (of
+            a large tensor, of a sample of its elements) and maximum in units of the largest
+            number. zero: whether all numbers are.
         blunt, wrong: how many elements are. overflow: whether an error is infinite.
     """
 
@@ -142,10 +144,11 @@ def _of_large(value: Array, error: Array, actual: Array, silent: Array | None) -
             size = b.stop - b.start
             figures, _ = _figures(value[b], error[b], actual[b], quiet, [size], start, scales)
         found.append(figures)
-    width = error if silent is None else np.where(silent, np.inf, error)
+    drawn = _sample(value.size, SAMPLE)
+    width = error[drawn] if silent is None else np.where(silent[drawn], np.inf, error[drawn])
     return Figures(
         ratio=np.maximum.reduce([f.ratio for f in found]),
-        floor=_upper_median(width) / _divisors(scales),
+        floor=_medians(width, start, [drawn.size]) / _divisors(scales),
         largest_floor=np.maximum.reduce([f.largest_floor for f in found]),
         zero=scales == 0,
         blunt=np.add.reduce([f.blunt for f in found]),
@@ -154,25 +157,32 @@ def _of_large(value: Array, error: Array, actual: Array, silent: Array | None) -
     )
 
 
+@lru_cache(maxsize=256)
+def _sample(size: int, count: int) -> Array:
+    """Indices of elements of a large tensor, drawn so as not to be in step with its rows."""
+    return np.random.default_rng(size).integers(size, size=count)
+
+
 def _scales_of_block(value: Array, actual: Array, start: Array) -> Array:
     """``_scales``, in fewer passes where all is finite."""
-    largest = np.maximum(np.abs(value).max(), np.abs(actual).max())
-    return largest.reshape(1) if np.isfinite(largest) else _scales(value, actual, start)
+    largest = max(value.max(), -value.min(), actual.max(), -actual.min())
+    return np.array([largest]) if np.isfinite(largest) else _scales(value, actual, start)
 
 
 def _of_agreeing(value: Array, error: Array, actual: Array, scales: Array) -> Figures | None:
     """``_figures``, in fewer passes, of a block in which all is finite, sharp and within its error;
     None of any other."""
     largest = error.max(keepdims=True)
-    if not (np.isfinite(largest) and largest < BLUNT_FLOOR * scales):
+    if not largest < BLUNT_FLOOR * scales:
         return None
-    difference = differences(value, actual, None)
-    if not (difference <= error).all():
+    ratio = differences(value, actual, None)
+    ratio /= error if error.min() else np.maximum(error, TINIEST)  # no error, no difference
+    worst = ratio.max(keepdims=True)
+    if not worst < 1:  # (1), but for a quotient that is rounded to 1
         return None
-    difference /= np.maximum(error, TINIEST)  # no error, no difference
     none = np.zeros(1, dtype=int)
     return Figures(
-        ratio=difference.max(keepdims=True),
+        ratio=worst,
         floor=largest,  # until the median is known
         largest_floor=largest / scales,
         zero=scales == 0,
@@ -193,24 +203,3 @@ def _medians(width: Array, starts: Array, sizes: Sequence[int]) -> Array:
         # Sorted: partition takes many times as long where half of all are equal.
         medians[..., at] = np.sort(part)[..., size // 2]
     return medians
-
-
-def _upper_median(x: Array) -> Array:
-    """The upper median of many numbers, of which a sample tells the few it can be (Floyd and
-    Rivest, *Expected time bounds for selection*, 1975); if it does not, all are looked at."""
-    middle, count = x.size // 2, min(SAMPLE, x.size // SPARSE)
-    drawn = np.random.default_rng(x.size).integers(x.size, size=count)  # not in step with rows
-    sample = np.sort(x[drawn])
-    margin = min(int(DEVIATIONS * np.sqrt(count) / 2), (count - 1) // 2)
-    low, high = sample[count // 2 - margin], sample[count // 2 + margin]
-    above = x > low
-    rank = middle - (x.size - np.count_nonzero(above))  # of the median among those above
-    above &= x < high
-    between = x[above]
-    if 0 <= rank < between.size:
-        return np.asarray(np.partition(between, rank)[rank])
-    # One of the two, if so many are equal; ties are what partition is slow with.
-    for end in (low, high):
-        if np.count_nonzero(x < end) <= middle < np.count_nonzero(x <= end):
-            return np.asarray(end)
-    return np.asarray(np.partition(x, middle)[middle])

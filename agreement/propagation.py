@@ -15,7 +15,7 @@ Rounding. With x the exact result of one operation and m = |v| + e ≥ |x|:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache, partial
 from typing import Any, NamedTuple, Self, TypeAlias
 
@@ -148,27 +148,26 @@ class Propagation(Enclosures, NDArrayOperatorsMixin):
         gamma = precision.gamma(terms)
 
         def compute(x: Operand, y: Operand) -> tuple[Array, Array, Array]:
-            # In place where possible: large arrays cost more to come by than to compute.
             value = x.value @ y.value
-            m_x, full_y = np.abs(x.value), np.abs(y.value)
-            if everywhere(y.exact):
-                growth = gamma * full_y
-            else:
-                full_y += y.error
-                growth = gamma * full_y
-                growth += y.error
-            # |v_a| e_b and γ |v_a| m_b in one product, then e_a m_b and γ e_a m_b in another:
-            # of exact operands, in a stack of others too, the latter is 0 and changes nothing.
-            error = m_x @ growth
-            if not everywhere(x.exact):
-                error += x.error @ ((1 + gamma) * full_y)
-            # cheap and large enough; |v| is for products that γ would underflow
-            m = error / gamma
-            m += np.abs(value)
+            m_x, m_y = np.abs(x.value), np.abs(y.value)
+            error = None
+            if somewhere(y.exact):
+                # e_y is 0: γ and e_x go into one product.
+                growth = gamma * m_x if everywhere(x.exact) else gamma * m_x + (1 + gamma) * x.error
+                error = growth @ m_y
+            if not everywhere(y.exact):
+                # e_x is 0 where x is exact, in a stack of others too, and changes nothing.
+                m_y = m_y + y.error
+                both = m_x @ (gamma * m_y + y.error)
+                if not everywhere(x.exact):
+                    both += x.error @ ((1 + gamma) * m_y)
+                error = both if error is None else np.where(y.exact, error, both)
+            error = as_array(error)
+            m = _close(value, error, gamma, terms * precision.smallest_normal)
             if not is_limited(m, precision):
-                m = np.where(m <= precision.largest, m, (m_x + x.error) @ full_y)  # the sharp one
-            error *= _SLACK
-            error += np.minimum(m, terms * precision.smallest_normal)  # (2)
+                # That was cheap and is large enough; this is the sharp one.
+                m = error * (SLACK / gamma) + np.abs(value)
+                m = np.where(m <= precision.largest, m, (m_x + x.error) @ m_y)
             return value, error, m
 
         result = self._evaluate(compute, a, b, narrow=_rows_or_columns)
@@ -269,6 +268,31 @@ def all_of(flags: Iterable[Flag]) -> Flag:
     return found
 
 
+def _close(value: Array, error: Array, gamma: float, flushed: float) -> Array:
+    """Add what underflow may do to a product's error, in place; the largest magnitude on the way.
+
+    error / γ is at least Σ|a||b|, and |v| is for products that γ would underflow.
+    """
+    largest: Any = np.zeros(())
+    for part in _blocks(error):
+        above, m = error[part], np.abs(value[part])
+        m += above * (SLACK / gamma)
+        largest = np.maximum(largest, raw(m).max(initial=0.0))
+        above *= _SLACK
+        above += flushed if raw(m).min(initial=np.inf) >= flushed else np.minimum(m, flushed)  # (2)
+    return as_array(largest)
+
+
+def _blocks(x: Array) -> Iterator[Any]:
+    """Parts of an array that stay in the processor's cache through several passes."""
+    if isinstance(x, Stacked) or x.ndim == 0 or x.size <= LARGE:
+        yield ...
+        return
+    rows = max(1, LARGE * len(x) // x.size)
+    for start in range(0, len(x), rows):
+        yield slice(start, start + rows)
+
+
 class _Smooth(NamedTuple):
     """An operand with its smooth error."""
 
@@ -297,7 +321,8 @@ def _rows_or_columns(
     return ..., given
 
 
-# Operands of so many elements are worth looking through for what is undecided.
+# So many elements stay in the processor's cache; operands of as many are worth looking through for
+# what is undecided.
 LARGE = 1 << 14
 # NumPy takes an array without axes more quickly than a Python number.
 _SLACK = np.array(SLACK)
