@@ -7,11 +7,13 @@ with such a verdict does not agree on account of it.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from agreement.bounded import BoundedArray
-from agreement.expectation import copy_of, expect_locally
+from agreement.expectation import expect_locally
 from agreement.known import explained_by
 from agreement.precision import Precision
 from agreement.verdicts import TensorVerdict, Verdict, View
@@ -77,16 +79,25 @@ def _finding(
     if inputs is None or actual is None or bound is None:
         return ""
 
+    # That step alone; but the loss has the penalties of all layers in it.
+    part = slice(None) if v.tensor == "loss" and model.is_penalised else slice(place, place + 1)
+    layers = model.layers[part]
+    names = NaiveSequential(layers).names
+    steps = [replace(s, name=name) for s, name in zip(seen.layers[part], names, strict=True)]
+    trace = replace(seen, layers=steps)
+    if subject is not loss:  # and no further
+        steps[0].output, trace.fused = None, False
+
     def expect(substitute: Any, precision: Precision | None) -> BoundedArray | None:
-        changed, other_loss = model, loss
+        changed, other_loss = layers, loss
         if subject is loss:
             other_loss = substitute
         else:
-            changed = copy_of(model)
-            changed.layers[place].activation = substitute
-        parts = changed, seen, targets, other_loss
+            changed = [copy.copy(layers[0])]
+            changed[0].activation = substitute
+        parts = NaiveSequential(changed), trace, targets, other_loss
         found = expect_locally(*parts, reference=True, precision=precision)
-        return found.loss if v.tensor == "loss" else getattr(found.layers[place], v.tensor)
+        return found.loss if v.tensor == "loss" else getattr(found.layers[-1], v.tensor)
 
     row = explained_by(subject, tensor, v.witness, inputs, other, actual, bound, expect)
     return "" if row is None else f"finding {row.finding}: {row.sentence}"
