@@ -115,6 +115,22 @@ def lone_distances_overflow(subject: Any, inputs: Array, other: Array) -> Array:
     return np.full(inputs.shape, (over & ~subject.own_mask(other)).any())
 
 
+def loss_underflows(subject: Any, inputs: Array, other: Array) -> Array:
+    """Everywhere, if a sample with pairs of both kinds has a loss below the smallest number."""
+    values = subject.values(np.asarray(inputs, float), other)
+    lost = (values < np.finfo(inputs.dtype).smallest_normal) & subject.own_mask(other)
+    return np.full(inputs.shape, lost.any())
+
+
+def _of_losses_above_0(own: Any, method: Any, predictions: Any, targets: Any) -> Any:
+    """Samples whose loss underflows are left out, as if they had no pairs."""
+    values = own.values(predictions, targets)
+    kept = values.value >= np.finfo(values.dtype).smallest_normal
+    if own.mask is not None:
+        kept = kept & np.reshape(own.mask, kept.shape)
+    return method(own.weighted(mask=kept), predictions, targets)
+
+
 def _less_rounded_log_2(own: Any, values: Any, predictions: Any, targets: Any) -> Any:
     return values(own, predictions, targets) + (math.log(2) - float(np.float32(math.log(2))))
 
@@ -270,6 +286,19 @@ LOSSES: tuple[KnownDisagreement, ...] = (
         is_improbable,
         (CTC(), [[[1000.0, 0.0], [1000.0, 0.0]]], [[1]]),
         tensors=LOSS_TENSORS,
+    ),
+    *(
+        KnownDisagreement(
+            49,
+            "circle",
+            "the mean leaves out samples whose loss underflows to 0",
+            loss_underflows,
+            (Circle(gamma=gamma), [[1, 0], [1, 0], [0, 1], [0, 1], [0.6, 0.8]], [0, 0, 1, 1, 1]),
+            tensors=LOSS_TENSORS,
+            dtypes=(dtype,),
+            instead=with_methods(forward=_of_losses_above_0, backward=_of_losses_above_0),
+        )
+        for dtype, gamma in (("float32", 400.0), ("float64", 4000.0))
     ),
     *(
         KnownDisagreement(
