@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -46,13 +47,30 @@ def repeated_view(first: Any, whole: Any) -> Any:
     a, b = raw(first), raw(whole)
     shape = (*a.shape[:hidden], len(whole), *a.shape[hidden:])
     strides = (*a.strides[:hidden], b.strides[hidden], *a.strides[hidden:])
-    view = as_strided(a, shape, strides)
-    return Stacked(view) if hidden else view
+    return restacked(as_strided(a, shape, strides), first)
 
 
 def raw(x: Any) -> Any:
     """All numbers of an array, whatever draws they are of."""
     return x.raw if isinstance(x, Stacked) else x
+
+
+def restacked(numbers: Any, like: Any) -> Any:
+    """Of numbers made of ``raw(like)`` what ``like`` is."""
+    return Stacked(numbers) if isinstance(like, Stacked) else numbers
+
+
+def elementwise(compute: Callable[..., tuple[Any, ...]], *arrays: Any) -> tuple[Any, ...]:
+    """What a computation, element by element, gives for arrays; for stacks at once if all are such.
+
+    A stack looks at the operands of every operation, which takes as long as a small one itself.
+    """
+    first = arrays[0]
+    if isinstance(first, Stacked):
+        shape = first.raw.shape
+        if all(isinstance(x, Stacked) and x.raw.shape == shape for x in arrays):
+            return tuple(map(Stacked, compute(*(x.raw for x in arrays))))
+    return compute(*arrays)
 
 
 def somewhere(x: Any) -> bool:

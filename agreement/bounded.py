@@ -15,7 +15,15 @@ from typing import Any
 import numpy as np
 
 from agreement import rules
-from agreement.alike import as_array, as_new_array, everywhere, has_none, raw, somewhere
+from agreement.alike import (
+    as_array,
+    as_new_array,
+    everywhere,
+    has_none,
+    raw,
+    restacked,
+    somewhere,
+)
 from agreement.complaints import callers_line, unsupported
 from agreement.exactness import RESIDUALS
 from agreement.masks import Mask
@@ -196,12 +204,11 @@ def bounded(values: Any, precision: Precision) -> BoundedArray:
             and is_limited(magnitude, precision)
         ):
             return BoundedArray(value, np.zeros_like(value), precision, exact=True)
-        magnitude = np.abs(value)
         finite = magnitude <= precision.largest
         usual = (magnitude >= precision.smallest_normal) & finite
-        rounding = np.abs(value - value.astype(precision.dtype))
-    error = np.where(finite, np.where(usual, rounding, magnitude), np.inf)
-    limited = everywhere(finite)
+        rounding = np.abs(numbers - numbers.astype(precision.dtype))
+    error = restacked(np.where(finite, np.where(usual, rounding, magnitude), np.inf), value)
+    limited = bool(finite.all())
     return BoundedArray(value, error, precision, exact=has_none(error), limited=limited)
 
 

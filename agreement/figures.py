@@ -165,8 +165,9 @@ def _sample(size: int, count: int) -> Array:
 
 def _scales_of_block(value: Array, actual: Array, start: Array) -> Array:
     """``_scales``, in fewer passes where all is finite."""
-    largest = max(value.max(), -value.min(), actual.max(), -actual.min())
-    return np.array([largest]) if np.isfinite(largest) else _scales(value, actual, start)
+    ends = value.max(), -value.min(), actual.max(), -actual.min()
+    largest = np.max(ends, keepdims=True)  # NaN if any is
+    return largest if np.isfinite(largest) else _scales(value, actual, start)
 
 
 def _of_agreeing(value: Array, error: Array, actual: Array, scales: Array) -> Figures | None:

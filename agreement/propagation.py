@@ -23,7 +23,16 @@ import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from agreement import rules
-from agreement.alike import Flag, as_array, as_new_array, everywhere, has_none, raw, somewhere
+from agreement.alike import (
+    Flag,
+    as_array,
+    as_new_array,
+    elementwise,
+    everywhere,
+    has_none,
+    raw,
+    somewhere,
+)
 from agreement.allowances import allowance
 from agreement.complaints import refuse_options
 from agreement.enclosures import Enclosures
@@ -69,7 +78,7 @@ class Propagation(Enclosures, NDArrayOperatorsMixin):
                 _, reached, _ = compute(*given)
                 within = error[part]
                 smooth = as_new_array(error)
-                smooth[part] = np.where(np.isinf(within), np.inf, np.minimum(reached, within))
+                (smooth[part],) = elementwise(_within, reached, within)
         return type(self)(
             as_array(value),
             as_array(error),
@@ -85,13 +94,16 @@ class Propagation(Enclosures, NDArrayOperatorsMixin):
         if argument:
             operands = [x._blurred(argument) for x in operands]
 
-        def compute(*given: Operand) -> tuple[Array, Array, Array]:
-            value, error = rule(*given)
+        def rounded(value: Array, error: Array) -> tuple[Array, Array]:
             m = np.abs(value) + error
             if relative:
                 flushed = np.minimum(m, absolute) if is_flush else absolute  # (2)
                 error = error * _SLACK + relative * m + flushed  # (1)
-            return value, error, m
+            return error, m
+
+        def compute(*given: Operand) -> tuple[Array, Array, Array]:
+            value, error = rule(*given)
+            return value, *elementwise(rounded, value, error)
 
         result = self._evaluate(compute, *operands)
         if not relative:
@@ -352,8 +364,18 @@ def _without_bound(
     error: Array, m: Array, operands: Sequence[Enclosures], precision: Precision
 ) -> Array:
     """Set the error to ∞ where the result may be infinite or NaN, (6)."""
-    lost: Array = ~(m <= precision.largest) | ~np.isfinite(error)
-    for x in operands:
-        if not x.limited and x.shape == np.shape(error):
-            lost = lost | np.isinf(x.error)
-    return np.where(lost, np.inf, error)
+    unknown = [x.error for x in operands if not x.limited and x.shape == np.shape(error)]
+
+    def unbounded(error: Array, m: Array, *unknown: Array) -> tuple[Array]:
+        lost: Array = ~(m <= precision.largest) | ~np.isfinite(error)
+        for other in unknown:
+            lost = lost | np.isinf(other)
+        return (np.where(lost, np.inf, error),)
+
+    (found,) = elementwise(unbounded, error, m, *unknown)
+    return found
+
+
+def _within(smooth: Array, error: Array) -> tuple[Array]:
+    """A smooth error, which is no larger than the error; ∞ where that is."""
+    return (np.where(np.isinf(error), np.inf, np.minimum(smooth, error)),)

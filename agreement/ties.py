@@ -15,8 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from agreement.alike import Flag, has_none, inverse, raw, somewhere
-from agreement.stacked import Stacked
+from agreement.alike import Flag, has_none, inverse, raw, restacked, somewhere
 from manual_backprop.typing import Array
 
 
@@ -74,10 +73,10 @@ class _Remembering(np.ndarray):
 def _remembering(mask: Array, tied: Array) -> Array:
     found = np.asarray(raw(mask)).view(_Remembering)
     found.tied = np.broadcast_to(raw(tied), found.shape)
-    return Stacked(found) if isinstance(mask, Stacked) else found
+    return restacked(found, mask)
 
 
 def ties_of(x: Any) -> Any:
     """Where ties in a mask were decided otherwise; None if it knows of none."""
     tied = getattr(raw(x), "tied", None)
-    return Stacked(tied) if tied is not None and isinstance(x, Stacked) else tied
+    return None if tied is None else restacked(tied, x)

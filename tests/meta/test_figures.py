@@ -22,6 +22,7 @@ ERRORS = np.array([0.0, 1e-7, 0.5, 1e200, np.inf])
     silent=st.booleans(),
 )
 @example(seed=0, size=64, nice=True, silent=False)
+@example(seed=146, size=121, nice=False, silent=False)  # NaN beside larger numbers
 def test_blocks_give_what_the_whole_gives(seed: int, size: int, nice: bool, silent: bool) -> None:
     """Every figure but the floor, with zeros, ties, infinities and NaN among the numbers."""
     generator = np.random.default_rng(seed)
@@ -106,7 +107,8 @@ def test_the_floor_of_a_large_tensor_is_that_of_a_sample(shape: tuple[int, ...])
         value = np.full(error.size, 1e4)
         floor = figures_of(value, error, value, None, [error.size]).floor * 1e4
         below, up_to = (np.mean(error < floor * (1 - 1e-9)), np.mean(error <= floor * (1 + 1e-9)))
-        assert below <= 0.52 and up_to >= 0.48
+        assert below <= 0.52
+        assert up_to >= 0.48
 
 
 def test_silent_elements_of_a_large_tensor_count_as_infinite_errors() -> None:
