@@ -1,7 +1,8 @@
 r"""Comparing what was computed with what is expected and allowed, element by element.
 
 (1) agree ⇔ |actual − value| ≤ error, for every element; NaN agrees with nothing
-(2) floor = median(error) / max|value|: about the smallest relative error that is seen
+(2) floor = median(error) / max|value|: about the smallest relative error that is seen; of a large
+    tensor the median is that of a sample
 (3) floor > ½ on a tensor that is not zero: nothing could have been seen, the check is blunt
 
 What was computed counts for the maximum in (2) as well: a zero that may be anything is blunt.
