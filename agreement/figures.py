@@ -179,7 +179,7 @@ def _of_agreeing(value: Array, error: Array, actual: Array, scales: Array) -> Fi
     ratio = differences(value, actual, None)
     ratio /= error if error.min() else np.maximum(error, TINIEST)  # no error, no difference
     worst = ratio.max(keepdims=True)
-    if not worst < 1:  # (1), but for a quotient that is rounded to 1
+    if not worst <= 1:  # (1): no quotient above 1 is rounded to 1
         return None
     none = np.zeros(1, dtype=int)
     return Figures(
