@@ -27,7 +27,7 @@ from agreement.function_check import check_function
 from agreement.report import remark
 from agreement.stacks import Stack, judge_stack
 from agreement.statistics import Statistics
-from agreement.verdicts import MANUAL, Verdict
+from agreement.verdicts import MANUAL, Verdict, View
 from reference.modes import MODES
 
 # XLA compiles for every shape, so two cases in five have one of a few fixed architectures.
@@ -143,8 +143,9 @@ def judge_case(settings: Settings, index: int, statistics: Statistics) -> None:
     statistics.add_verdicts(case.structure.path_name, case.kind, verdicts)
     found = [v for v in verdicts if v.verdict is Verdict.DISAGREE and not v.consequence]
     if found:
+        first = min(found, key=lambda v: v.view is not View.LOCAL)  # the faulty step, if one is
         statistics.add_disagreement(
-            index, f"case {index} ({case.kind}, {case.structure}): {remark(found[0])}"
+            index, f"case {index} ({case.kind}, {case.structure}): {remark(first)}"
         )
     for name in names:
         statistics.compared[name] += 1

@@ -221,7 +221,8 @@ def show(found: list[dict[str, Any]]) -> None:
         summary.append([row["checker"], *cells])
     versions = {p: v for row in found for p, v in row.get("versions", {}).items()}
     contenders.print_table("", headings, summary)
-    print(versions)
+    if versions:
+        print(versions)
 
 
 def main() -> None:

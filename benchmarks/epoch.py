@@ -208,8 +208,9 @@ def show(result: dict[str, Any]) -> None:
             rows.append([CONTENDERS[name][0], *times, *memory, f"{row['loss']:.6f}"])
         rows += [[CONTENDERS[name][0], why] for name, why in each["missing"].items()]
         contenders.print_table(data, headings, rows)
-        said = "the same within rounding" if each["same_loss"] else "NOT the same"
-        print(f"final losses: {said}; largest / smallest − 1 = {each['loss_spread']:.1e}")
+        if len(each["found"]) > 1:
+            said = "the same within rounding" if each["same_loss"] else "NOT the same"
+            print(f"final losses: {said}; largest / smallest − 1 = {each['loss_spread']:.1e}")
 
 
 def main() -> None:
