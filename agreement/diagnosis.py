@@ -337,5 +337,9 @@ def _wide(array: Any) -> Array | None:
 
 def _as_rows(targets: Array, predictions: Array) -> Array:
     if targets.ndim == 1:
-        return np.eye(predictions.shape[1])[targets]
+        classes = predictions.shape[1]
+        if targets.max() >= classes:  # identities, of which only which are equal matters
+            known, targets = np.unique(targets, return_inverse=True)
+            classes = max(classes, len(known))
+        return np.eye(classes)[targets]
     return targets.astype(np.float64)

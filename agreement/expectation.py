@@ -195,16 +195,21 @@ def _forward(
     if not in_steps or seen.pre_activation is None:
         wanted.output = layer.forward(inputs)
         return
-    if same is not None and _is_affine(layer) and _are_same(inputs, same.inputs):
-        layer.inputs, wanted.pre_activation = inputs, same.pre_activation
+    if same is not None and _is_as_derived(layer) and _are_same(inputs, same.inputs):
+        layer.inputs, layer.grad_pre_activation = inputs, None  # what it leaves besides
+        wanted.pre_activation = same.pre_activation
     else:
         wanted.pre_activation = layer.affine(inputs)
     wanted.output = layer.activate(exact(seen.pre_activation))
 
 
-def _is_affine(layer: NaiveDense) -> bool:
-    """Whether the first step is this package's own, which does nothing else."""
-    return type(layer).affine is NaiveDense.affine and "affine" not in vars(layer)
+_AFFINE = NaiveDense.affine
+
+
+def _is_as_derived(layer: NaiveDense) -> bool:
+    """Whether a layer's first step is this package's own, which does nothing else."""
+    changed = NaiveDense.affine is not _AFFINE or "affine" in vars(layer)
+    return type(layer) is NaiveDense and has_steps(layer) and not changed
 
 
 def _are_same(one: Any, other: Any) -> bool:

@@ -115,10 +115,17 @@ def lone_distances_overflow(subject: Any, inputs: Array, other: Array) -> Array:
     return np.full(inputs.shape, (over & ~subject.own_mask(other)).any())
 
 
+def _has_pairs(loss: Any, labels: Array) -> Array:
+    """Which samples have another of their class and one of another, whatever the loss says."""
+    same = labels[:, None] == labels
+    others = same & ~np.eye(len(labels), dtype=bool) if loss.remove_diagonal else same
+    return np.asarray(others.any(axis=1) & ~same.all(axis=1))
+
+
 def loss_underflows(subject: Any, inputs: Array, other: Array) -> Array:
     """Everywhere, if a sample with pairs of both kinds has a loss below the smallest number."""
     values = subject.values(np.asarray(inputs, float), other)
-    lost = (values < np.finfo(inputs.dtype).smallest_normal) & subject.own_mask(other)
+    lost = (values < np.finfo(inputs.dtype).smallest_normal) & _has_pairs(subject, other)
     return np.full(inputs.shape, lost.any())
 
 
@@ -126,6 +133,7 @@ def _of_losses_above_0(own: Any, method: Any, predictions: Any, targets: Any) ->
     """Samples whose loss underflows are left out, as if they had no pairs."""
     values = own.values(predictions, targets)
     kept = values.value >= np.finfo(values.dtype).smallest_normal
+    kept |= ~_has_pairs(own, targets)  # the loss itself decides about these
     if own.mask is not None:
         kept = kept & np.reshape(own.mask, kept.shape)
     return method(own.weighted(mask=kept), predictions, targets)

@@ -7,17 +7,16 @@ with such a verdict does not agree on account of it.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from agreement.bounded import BoundedArray
-from agreement.expectation import expect_locally
+from agreement.expectation import copy_of, expect_locally
 from agreement.known import explained_by
 from agreement.precision import Precision
 from agreement.verdicts import TensorVerdict, Verdict, View
-from manual_backprop import NaiveSequential
+from manual_backprop import NaiveDense, NaiveSequential
 from manual_backprop.layers import has_steps
 from manual_backprop.losses import Loss
 from manual_backprop.trace import Trace
@@ -79,25 +78,34 @@ def _finding(
     if inputs is None or actual is None or bound is None:
         return ""
 
-    # That step alone; but the loss has the penalties of all layers in it.
-    part = slice(None) if v.tensor == "loss" and model.is_penalised else slice(place, place + 1)
-    layers = model.layers[part]
-    names = NaiveSequential(layers).names
-    steps = [replace(s, name=name) for s, name in zip(seen.layers[part], names, strict=True)]
-    trace = replace(seen, layers=steps)
-    if subject is not loss:  # and no further
-        steps[0].output, trace.fused = None, False
+    part, trace, at = model, seen, place
+    if v.tensor != "loss" or not model.is_penalised:  # all layers' penalties are in the loss
+        part, trace, at = _alone(model, seen, place, to_loss=subject is loss)
 
     def expect(substitute: Any, precision: Precision | None) -> BoundedArray | None:
-        changed, other_loss = layers, loss
+        changed, other_loss = part, loss
         if subject is loss:
             other_loss = substitute
         else:
-            changed = [copy.copy(layers[0])]
-            changed[0].activation = substitute
-        parts = NaiveSequential(changed), trace, targets, other_loss
+            changed = copy_of(part)
+            changed.layers[at].activation = substitute
+        parts = changed, trace, targets, other_loss
         found = expect_locally(*parts, reference=True, precision=precision)
-        return found.loss if v.tensor == "loss" else getattr(found.layers[-1], v.tensor)
+        return found.loss if v.tensor == "loss" else getattr(found.layers[at], v.tensor)
 
     row = explained_by(subject, tensor, v.witness, inputs, other, actual, bound, expect)
     return "" if row is None else f"finding {row.finding}: {row.sentence}"
+
+
+def _alone(
+    model: NaiveSequential, seen: Trace, place: int, *, to_loss: bool
+) -> tuple[NaiveSequential, Trace, int]:
+    """Of a pass the one layer that matters, and its place; all of it where layers of the user's own
+    may look at each other."""
+    if any(type(layer) is not NaiveDense for layer in model.layers):
+        return model, seen, place
+    part = NaiveSequential([model.layers[place]])
+    step = replace(seen.layers[place], name=part.names[0])
+    if to_loss:
+        return part, replace(seen, layers=[step]), 0
+    return part, replace(seen, layers=[replace(step, output=None)], fused=False), 0

@@ -80,12 +80,18 @@ def regularizer(subject: Regularizer, inputs: Array, mode: Mode) -> tuple[Array,
 
 
 class LossKey:
-    """A loss as part of a cache key: equal where Keras would compute the same."""
+    """A loss as part of a cache key: equal where Keras would compute the same.
 
-    def __init__(self, loss: Loss) -> None:
+    Of weights and mask that is what there is of them, or, ``with_numbers``, their numbers.
+    """
+
+    def __init__(self, loss: Loss, *, with_numbers: bool = False) -> None:
         self.loss = loss
         arguments = tuple(sorted(loss.arguments.items(), key=repr))
-        weighted = loss.sample_weight is not None, loss.mask is not None
+        weighted = tuple(
+            x is not None and (not with_numbers or (x.shape, x.tobytes()))
+            for x in (loss.sample_weight, loss.mask)
+        )
         self.key = (type(loss), loss.path, arguments, weighted)
 
     def __hash__(self) -> int:

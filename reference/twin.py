@@ -32,9 +32,10 @@ class Program:
         self.architecture = architecture
         self.activations = [activation_twin(a) for a in architecture.activations]
         # A mixed policy computes in half precision, but losses as compile makes them do not.
-        self.loss = loss_twin(
-            loss, "float32" if "mixed" in architecture.dtype else architecture.dtype
-        )
+        dtype = "float32" if "mixed" in architecture.dtype else architecture.dtype
+        self.loss = loss_twin(loss, dtype)
+        self.sample_weight, self.mask = loss.sample_weight, loss.mask
+        self.loss_dtype = dtype
         self.fused = loss.is_fused_with(architecture.output_activation)
         self.hides_logits = loss.fuses_with is not None and not self.fused
 
@@ -69,7 +70,7 @@ class Program:
             if self.hides_logits:
                 # An identity is an operation of its own: Keras no longer sees the softmax.
                 outputs[-1] = tf.identity(hidden)
-            loss = self.loss(labels, outputs[-1])
+            loss = self._loss(labels, outputs[-1])
             for penalty in penalties:
                 loss = loss + penalty
         sources = [inputs, *pre_activations, *outputs, *weights]
@@ -86,6 +87,16 @@ class Program:
             "grad_outputs": [*gradients[1 + count : 2 * count], top],
             "grad_weights": gradients[1 + 2 * count :],
         }
+
+    def _loss(self, labels: Any, predictions: Any) -> Any:
+        """Keras' loss, with the weights and the mask that the manual one has for its batch."""
+        tf, keras = frameworks()
+        if self.mask is not None:
+            keras.src.backend.set_keras_mask(predictions, tf.constant(self.mask))
+        if self.sample_weight is None:
+            return self.loss(labels, predictions)
+        weight = tf.constant(self.sample_weight, self.loss_dtype)
+        return self.loss(labels, predictions, sample_weight=weight)
 
     def _weight_penalties(self, weights: Sequence[Any]) -> list[Any]:
         """The penalties on kernels and biases, as Keras' regularizers compute them."""

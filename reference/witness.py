@@ -59,8 +59,9 @@ def trace(
         if targets.dtype.kind == "f" and "mixed" not in policy:
             targets = targets.astype(half)
     open_shapes = any_shape and mode.compiled and not mode.xla
-    found_twin = _open_twin(architecture.without_sizes, LossKey(loss)) if open_shapes else None
-    twin = found_twin or _dense_twin(architecture, LossKey(loss), mode)
+    key = LossKey(loss, with_numbers=True)
+    found_twin = _open_twin(architecture.without_sizes, key) if open_shapes else None
+    twin = found_twin or _dense_twin(architecture, key, mode)
     with quiet():
         result = twin(model.weights, tf.constant(inputs), tf.constant(targets))
     found = as_trace(model, architecture, inputs, result, twin.fused)
@@ -155,8 +156,14 @@ def train_on_batch(
     optimizer: Optimizer,
     mode: Mode,
 ) -> Snapshot:
-    """What a compiled Keras model and its optimizer hold after ``train_on_batch``."""
+    """What a compiled Keras model and its optimizer hold after ``train_on_batch``.
+
+    Raises:
+        ValueError: for a loss with a mask, which ``train_on_batch`` takes from layers only.
+    """
     _, keras = frameworks()
+    if loss.mask is not None:
+        raise ValueError("loss: has a mask, which train_on_batch does not take; give weights of 0.")
     architecture = Architecture.of(model)
     start = start_of(model, optimizer)
     with floatx(architecture.dtype):
@@ -178,7 +185,7 @@ def train_on_batch(
             jit_compile=mode.xla,
         )
         labels = targets.reshape(-1, 1) if targets.ndim == 1 else targets
-        whole.train_on_batch(inputs, labels)
+        whole.train_on_batch(inputs, labels, sample_weight=loss.sample_weight)
         return read(whole.optimizer, whole.trainable_variables, start.state)
 
 

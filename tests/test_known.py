@@ -15,6 +15,7 @@ from agreement.known import KNOWN, KnownDisagreement
 from agreement.verdicts import MANUAL, Verdict
 from manual_backprop import NaiveDense, NaiveSequential
 from manual_backprop.activations import Activation, Celu, Relu, Selu, Sparsemax
+from manual_backprop.losses import Circle
 
 MENDED = "the installed Keras mends finding {}: remove the row and say so in docs/findings.md"
 FINDINGS = (Path(__file__).parent.parent / "docs" / "findings.md").read_text()
@@ -169,3 +170,57 @@ def test_a_known_step_of_a_network_is_judged_as_well(monkeypatch: pytest.MonkeyP
     report = check(model, *batch, loss="log_cosh", against=["keras"])
     wrong = [v for v in report.verdicts if v.verdict is Verdict.DISAGREE]
     assert {v.tensor for v in wrong} == {"loss"}
+
+
+class Recomputing(NaiveDense):
+    """A layer that keeps no pre-activation: its backward looks at the layer below again."""
+
+    below: NaiveDense
+
+    def backward_activation(self, grad_output: Any) -> Any:
+        z = self.below.output @ self.W + self.b  # type: ignore[operator]
+        return self.activation.backward(grad_output, z, self.activation.forward(z))
+
+
+def test_a_known_step_may_need_the_layers_beside_it() -> None:
+    """gelu's constant in float64, above a layer whose output is asked for again."""
+    below, above = (
+        NaiveDense(3, 3, "tanh", dtype="float64"),
+        Recomputing(3, 2, "gelu", dtype="float64"),
+    )
+    above.below = below
+    rng = np.random.default_rng(0)
+    batch = rng.normal(size=(4, 3)), rng.normal(size=(4, 2))
+    report = check(NaiveSequential([below, above]), *batch, loss="mse", against=["keras"])
+    shown = {v.tensor for v in report.verdicts if v.verdict is Verdict.KNOWN}
+    assert not report.any_disagreement
+    assert {"output", "grad_pre_activation"} <= shown
+
+
+# Two pairs that are right, one that is wrong, and a sample of a class of its own.
+APART = [[1, 0, 0], [1, 0, 0], [0, 1, 0], [0, 1, 0], [0, 0.6, 0.8], [0, 0.8, 0.6], [0, 0, -1]]
+
+
+@pytest.mark.parametrize(
+    ("gamma", "given", "shows"),
+    [
+        (2.0, {}, False),
+        (400.0, {}, True),
+        (400.0, {"mask": [True, False, True, True, True, True, True]}, True),
+        (400.0, {"sample_weight": [1.0, 2.0, 0.0, 1.0, 3.0, 1.0, 2.0]}, True),
+    ],
+)
+def test_circle_is_known_where_a_loss_underflows_and_nowhere_else(
+    gamma: float, given: dict[str, Any], shows: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also with weights and masks; and no wrong mask of samples without pairs is excused."""
+    model = NaiveSequential([NaiveDense.from_weights(np.eye(3, dtype="float32"))])
+    batch = np.array(APART, "float32"), np.array([0, 0, 1, 1, 2, 2, 3])
+    loss = Circle(gamma=gamma).weighted(**given)
+    for planted in (False, True):
+        if planted:
+            monkeypatch.setattr(Circle, "own_mask", lambda self, labels: labels < 9)
+        report = check(model, *batch, loss=loss, against=["keras", "keras-xla"])
+        assert report.any_disagreement is planted
+        if not planted:
+            assert bool(report.known) is shows

@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 
 import reference
+from agreement import check
 from agreement.cases import NETWORK_LOSSES, units_for, usual_activations
 from agreement.checking import check_training_step, manual_trace
 from manual_backprop import (
+    SGD,
     Activation,
     CategoricalCrossentropy,
     NaiveDense,
@@ -139,3 +141,33 @@ assert agreement.check(model, np.eye(3), [0, 1, 0], against=["dual"]).agrees
 assert not {"tensorflow", "keras", "sklearn", "rich"} & set(sys.modules), sys.modules.keys()
 """
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+@pytest.mark.parametrize("name", ["sparse_categorical_crossentropy", "mean_absolute_error"])
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"sample_weight": [1.0, 2.0, 0.0, 3.0, 0.5, 1.0]},
+        {"mask": [True, False, True, True, False, True]},
+        {"sample_weight": [1.0, 2.0, 0.5, 3.0, 0.5, 1.0], "mask": [True, False, True] * 2},
+    ],
+    ids="+".join,
+)
+def test_models_have_the_weights_and_the_mask_of_their_loss(
+    name: str, given: dict[str, Any]
+) -> None:
+    """In every mode, and others than those of the batch before."""
+    loss = LOSSES[name]()
+    inputs, targets = make_batch(loss)
+    for weighted in (loss.weighted(**given), loss.weighted(sample_weight=[5.0] * 6), loss):
+        report = check(make_model(), inputs, targets, loss=weighted)
+        assert report.agrees, report.conclusion()
+    report = check_training_step(make_model(), inputs, targets, loss=loss.weighted(**given))
+    assert report.agrees, report.conclusion()
+
+
+def test_train_on_batch_takes_no_mask() -> None:
+    """It would leave it out without a word."""
+    loss = LOSSES["mean_absolute_error"]().weighted(mask=[True] * 6)
+    with pytest.raises(ValueError, match="mask"):
+        reference.train_on_batch(make_model(), *make_batch(loss), loss, SGD(), MODES["keras"])

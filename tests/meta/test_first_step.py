@@ -97,3 +97,57 @@ def test_a_fault_in_the_first_step_is_found_in_both_views() -> None:
     views = {str(v.view) for v in found if v.verdict is Verdict.DISAGREE}
     assert views == {"local", "end to end"}
     assert report.disagreements[0].name == "overrun_1.pre_activation"
+
+
+class Overwriting(NaiveDense):
+    """A layer that works in place, which its own backward goes by."""
+
+    def activate(self, pre_activation: Any) -> Any:
+        self.positive = pre_activation > 0
+        pre_activation *= self.positive
+        self.pre_activation = self.output = pre_activation
+        return pre_activation
+
+    def backward(self, grad_output: Any) -> Any:
+        return self.backward_affine(grad_output * self.positive)
+
+
+def test_what_a_layer_overwrote_is_no_first_step() -> None:
+    """End to end it left its output where the pre-activation was."""
+    model, inputs, targets, loss = parts_of(*seeded(Overwriting))
+    report = check(model, inputs, targets, loss=loss, against=["dual"])
+    assert "overwriting_1.pre_activation" in {v.name for v in report.disagreements}
+
+
+class Careful(NaiveDense):
+    """A layer that refuses a second backward pass after one forward pass."""
+
+    def backward_affine(self, grad_pre_activation: Any) -> Any:
+        assert self.grad_pre_activation is None
+        return super().backward_affine(grad_pre_activation)
+
+
+def test_a_forward_pass_forgets_the_gradient_of_the_last() -> None:
+    """Also where its first step is not taken."""
+    model, inputs, targets, loss = parts_of(*seeded(Careful))
+    assert check(model, inputs, targets, loss=loss, against=["dual"]).agrees
+
+
+def test_a_first_step_that_was_patched_is_taken_every_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """In the class itself, where it keeps something for a backward of its own."""
+    affine, backward = NaiveDense.affine, NaiveDense.backward_weights
+
+    def keeping(self: Any, inputs: Any) -> Any:
+        self.kept = inputs
+        return affine(self, inputs)
+
+    def with_kept(self: Any, grad: Any) -> Any:
+        self.inputs = self.kept
+        return backward(self, grad)
+
+    monkeypatch.setattr(NaiveDense, "affine", keeping)
+    monkeypatch.setattr(NaiveDense, "backward_weights", with_kept)
+    model, inputs, targets, loss = parts_of(*seeded())
+    assert check(model, inputs, targets, loss=loss, against=["dual"]).agrees
