@@ -71,7 +71,8 @@ def check(
 
     Args:
         inputs: (batch, features), finite. labels: see the loss's ``prepare``.
-        loss: the name of a loss or a :class:`~manual_backprop.losses.Loss`.
+        loss: the name of a loss or a :class:`~manual_backprop.losses.Loss`, with the batch's
+            sample weights and mask if it is ``weighted``.
         against: the references: "keras" (eager), "keras-graph", "keras-xla", and "dual",
             the dual numbers, which need no framework. All three of Keras by default, and none
             with ``gradients``.
