@@ -78,7 +78,7 @@ def stack_trace(
     """
     tf, _ = frameworks()
     architecture = Architecture.of(model)
-    key = LossKey(loss)
+    key = LossKey(loss, with_numbers=True)
     twin = _open_twin(architecture.without_sizes, key) or _sized_twin(architecture, key)
     with quiet():
         result = twin(weights, tf.constant(inputs), tf.constant(targets))
