@@ -268,7 +268,7 @@ class Diagnostician:
             if fused and evidence.pre_activation is not None:
                 squash = activations.get(self.loss.fuses_with)
                 evidence.predictions = squash.forward(evidence.pre_activation)
-            evidence.loss_gradient = _own_gradient(self.loss, fused, self.targets.ndim == 1)
+            evidence.loss_gradient = _own_gradient(self.loss, fused, self.targets)
             evidence.loss = _pristine(self.loss) if self.loss.name in LOSSES else None
         self._set_right(evidence, v, seen)
 
@@ -299,24 +299,25 @@ class Diagnostician:
 
 
 def _own_gradient(
-    loss: Loss, fused: bool, as_indices: bool
-) -> Callable[[Array, Array], Array] | None:
-    """This library's own gradient of a loss, of (predictions, target rows)."""
+    loss: Loss, fused: bool, labels: Array
+) -> Callable[[Array, Array | None], Array] | None:
+    """This library's own gradient of a loss, of (predictions, target rows or None: the batch's)."""
     if loss.name not in LOSSES:
         return None
     pristine = _pristine(loss)
     backward = pristine.backward_from_logits if fused else pristine.backward
 
-    def gradient(predictions: Array, rows: Array) -> Array:
-        targets = rows.argmax(axis=1) if as_indices else rows
-        return backward(predictions, targets)
+    def gradient(predictions: Array, rows: Array | None) -> Array:
+        if rows is None:
+            return backward(predictions, labels)
+        return backward(predictions, rows.argmax(axis=1) if labels.ndim == 1 else rows)
 
     return gradient
 
 
 def _pristine(loss: Loss) -> Any:
-    """This library's own loss of the same name, with the same arguments."""
-    return LOSSES[loss.name](**loss.arguments)
+    """This library's own loss of the same name, with the same arguments, weights and mask."""
+    return LOSSES[loss.name](**loss.arguments).weighted(loss.sample_weight, loss.mask)
 
 
 def _values(expected: Any) -> Array:
@@ -335,11 +336,11 @@ def _wide(array: Any) -> Array | None:
     return None if array is None else np.asarray(array, np.float64)
 
 
-def _as_rows(targets: Array, predictions: Array) -> Array:
-    if targets.ndim == 1:
-        classes = predictions.shape[1]
-        if targets.max() >= classes:  # identities, of which only which are equal matters
-            known, targets = np.unique(targets, return_inverse=True)
-            classes = max(classes, len(known))
-        return np.eye(classes)[targets]
-    return targets.astype(np.float64)
+def _as_rows(targets: Array, predictions: Array) -> Array | None:
+    """One-hot or regression rows; None of labels that are no columns of the predictions."""
+    if targets.ndim > 1:
+        return targets.astype(np.float64)
+    classes = predictions.shape[1]
+    if targets.min() < 0 or targets.max() >= classes:
+        return None
+    return np.eye(classes)[targets]

@@ -34,7 +34,7 @@ class Evidence:
         predictions, targets: at the loss; targets as one-hot or regression rows.
         loss: the loss, as this library derives it.
         loss_gradient: at the loss, this library's own gradient as a function of
-            (predictions, target rows).
+            (predictions, target rows or None for the batch's own).
         stored: other arrays that the layer's object holds. gradients: the right gradients of
             all weights. learning_rate: of an update.
     """
@@ -52,7 +52,7 @@ class Evidence:
     predictions: Array | None = None
     targets: Array | None = None
     loss: Loss | None = None
-    loss_gradient: Callable[[Array, Array], Array] | None = None
+    loss_gradient: Callable[[Array, Array | None], Array] | None = None
     stored: tuple[Array, ...] = ()
     gradients: tuple[Array, ...] = ()
     learning_rate: float | None = None
@@ -322,8 +322,9 @@ def loss_gradients(e: Evidence) -> Iterator[Candidate]:
     if e.loss_gradient is not None:
         shifted = e.loss_gradient(p + epsilon, t)
         yield "epsilon", "an epsilon is added in this pass only", shifted
-        first = e.loss_gradient(p[:1], t[:1])
-        yield "first-sample", "is that of the first sample", np.broadcast_to(first / n, p.shape)
+        if e.loss is None or (e.loss.sample_weight is None and e.loss.mask is None):
+            first = e.loss_gradient(p[:1], t[:1])
+            yield "first-sample", "is that of the first sample", np.broadcast_to(first / n, p.shape)
     if e.loss is not None:
         yield from loss_slips(e.loss, p, t)
     fused = (p - t) / n

@@ -34,7 +34,9 @@ class Program:
         # A mixed policy computes in half precision, but losses as compile makes them do not.
         dtype = "float32" if "mixed" in architecture.dtype else architecture.dtype
         self.loss = loss_twin(loss, dtype)
-        self.sample_weight, self.mask = loss.sample_weight, loss.mask
+        # Copies: a twin is kept, and found again by these numbers.
+        given = (loss.sample_weight, loss.mask)
+        self.sample_weight, self.mask = (None if x is None else x.copy() for x in given)
         self.loss_dtype = dtype
         self.fused = loss.is_fused_with(architecture.output_activation)
         self.hides_logits = loss.fuses_with is not None and not self.fused

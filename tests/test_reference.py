@@ -171,3 +171,42 @@ def test_train_on_batch_takes_no_mask() -> None:
     loss = LOSSES["mean_absolute_error"]().weighted(mask=[True] * 6)
     with pytest.raises(ValueError, match="mask"):
         reference.train_on_batch(make_model(), *make_batch(loss), loss, SGD(), MODES["keras"])
+
+
+def test_weights_changed_in_place_afterwards_change_nothing() -> None:
+    """A twin is kept for the numbers that it was made for."""
+    loss = LOSSES["mean_squared_error"]()
+    inputs, targets = make_batch(loss)
+    weights, mask = np.ones(6), np.ones(6, bool)
+    assert check(make_model(), inputs, targets, loss=loss.weighted(weights, mask)).agrees
+    weights[:], mask[:3] = np.arange(6), False
+    fresh = loss.weighted(np.ones(6), np.ones(6, bool))
+    assert check(make_model(), inputs, targets, loss=fresh).agrees
+
+
+class Doubled(SparseCategoricalCrossentropy):
+    """Twice the right gradient."""
+
+    def pull_back_from_logits(self, *given: Any) -> Any:
+        return 2 * super().pull_back_from_logits(*given)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "labels"),
+    [
+        ({}, [0, 1, 2, 0, 1, 2]),
+        ({"ignore_class": -1}, [0, -1, 2, 0, 1, 2]),
+        ({"ignore_class": 255}, [0, 255, 2, 0, 1, 2]),
+        ({"ignore_class": -100}, [0, -100, 2, 0, 1, 2]),
+    ],
+)
+@pytest.mark.parametrize("weights", [None, [1.0, 2.0, 0.5, 3.0, 0.5, 1.0]])
+def test_a_weighted_loss_is_explained_as_any(
+    arguments: dict[str, Any], labels: list[int], weights: Any
+) -> None:
+    """Also with classes that are ignored and no column of the predictions."""
+    loss = Doubled(**arguments).weighted(sample_weight=weights)
+    inputs = np.random.default_rng(1).normal(size=(6, 4)).astype("float32")
+    report = check(make_model(), inputs, np.array(labels), loss=loss, against=["keras"])
+    assert report.any_disagreement
+    assert "twice" in report.conclusion()

@@ -88,9 +88,10 @@ class Loss(Catalogued):
         """
         other = copy.copy(self)
         if sample_weight is not None:
-            other.sample_weight = as_finite("sample_weight", sample_weight, np.dtype(np.float64))
+            given = as_finite("sample_weight", sample_weight, np.dtype(np.float64))
+            other.sample_weight = given.copy()
         if mask is not None:
-            other.mask = np.asarray(mask, dtype=bool)
+            other.mask = np.array(mask, dtype=bool)
         return other
 
     def prepare(self, labels: object, predictions: Array) -> Array:
