@@ -295,3 +295,20 @@ def test_sequences_need_three_axes() -> None:
     """The error says what the predictions of this loss are."""
     with pytest.raises(ValueError, match=r"expected \(samples, frames, classes\)"):
         CTC().prepare([[1]], np.zeros((1, 3)))
+
+
+@pytest.mark.parametrize("kind", [Dice, Tversky])
+@pytest.mark.parametrize("reduction", ["sum_over_batch_size", "sum", "mean_with_sample_weight"])
+@pytest.mark.parametrize("columns", [(0,), (1,), (0, 1)], ids=str)
+def test_weights_and_mask_of_one_value_may_have_a_1_behind(
+    kind: type[Dice | Tversky], reduction: str, columns: tuple[int, ...]
+) -> None:
+    """They are those of the same samples, in Keras as well."""
+    rng = np.random.default_rng(0)
+    predictions, targets = rng.random((2, 6, 3)).astype("float32")
+    flat = [np.array([1, 2, 0.5, 3, 0.5, 1]), np.array([1, 0, 1, 1, 0, 1], bool)]
+    given = [x[:, None] if at in columns else x for at, x in enumerate(flat)]
+    loss = kind(reduction=reduction)
+    found = loss.weighted(*given).forward(predictions, targets)
+    assert found == loss.weighted(*flat).forward(predictions, targets)
+    assert check_function(loss.weighted(*given), predictions, targets, against=["keras"]).agrees

@@ -173,6 +173,8 @@ class Loss(Catalogued):
         weights, given = None, np.ones(())
         if self.sample_weight is not None:
             given = _fitting("sample_weight", self.sample_weight, ones.shape)
+            if mask is not None and {given.ndim, mask.ndim} == {1, 2}:
+                mask, given = np.ravel(mask), np.ravel(given)  # of one value for the batch
             weights = ones * given.astype(ones.dtype)
         count = ones.size if weights is None else weights.size
         if mask is not None:
