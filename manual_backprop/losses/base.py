@@ -170,7 +170,8 @@ class Loss(Catalogued):
         if mask is None and self.sample_weight is None:
             return None, None if self.reduction in ("sum", "none") else values.size
         ones = np.ones_like(values)
-        weights, given = None, np.ones(())
+        weights: Array | None = None
+        given: Array = np.ones(())
         if self.sample_weight is not None:
             given = _fitting("sample_weight", self.sample_weight, ones.shape)
             if mask is not None and {given.ndim, mask.ndim} == {1, 2}:
