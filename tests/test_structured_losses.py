@@ -297,18 +297,35 @@ def test_sequences_need_three_axes() -> None:
         CTC().prepare([[1]], np.zeros((1, 3)))
 
 
+PAIR = np.array([1, 2, 0.5, 3, 0.5, 1]), np.array([1, 0, 1, 1, 0, 1], bool)
+NUMBERS = np.random.default_rng(0).random((2, 6, 3)).astype("float32")
+MEANS = ["sum_over_batch_size", "sum", "mean_with_sample_weight"]
+
+
 @pytest.mark.parametrize("kind", [Dice, Tversky])
-@pytest.mark.parametrize("reduction", ["sum_over_batch_size", "sum", "mean_with_sample_weight"])
+@pytest.mark.parametrize("reduction", MEANS)
 @pytest.mark.parametrize("columns", [(0,), (1,), (0, 1)], ids=str)
 def test_weights_and_mask_of_one_value_may_have_a_1_behind(
     kind: type[Dice | Tversky], reduction: str, columns: tuple[int, ...]
 ) -> None:
-    """They are those of the same samples, in Keras as well."""
-    rng = np.random.default_rng(0)
-    predictions, targets = rng.random((2, 6, 3)).astype("float32")
-    flat = [np.array([1, 2, 0.5, 3, 0.5, 1]), np.array([1, 0, 1, 1, 0, 1], bool)]
-    given = [x[:, None] if at in columns else x for at, x in enumerate(flat)]
+    """They are those of the same samples."""
+    given = [x[:, None] if at in columns else x for at, x in enumerate(PAIR)]
     loss = kind(reduction=reduction)
-    found = loss.weighted(*given).forward(predictions, targets)
-    assert found == loss.weighted(*flat).forward(predictions, targets)
-    assert check_function(loss.weighted(*given), predictions, targets, against=["keras"]).agrees
+    found = loss.weighted(*given).forward(*NUMBERS)
+    assert found == loss.weighted(*PAIR).forward(*NUMBERS)
+
+
+@pytest.mark.parametrize("kind", [Dice, Tversky])
+@pytest.mark.parametrize("reduction", MEANS)
+def test_keras_takes_them_for_the_same_samples_too(
+    kind: type[Dice | Tversky], reduction: str
+) -> None:
+    """Weights in a row beside a mask in a column."""
+    loss = kind(reduction=reduction).weighted(PAIR[0], PAIR[1][:, None])
+    assert check_function(loss, *NUMBERS, against=["keras"]).agrees
+
+
+def test_a_mask_of_one_number_stands_for_all_values() -> None:
+    """And changes no mean."""
+    loss = CosineSimilarity()
+    assert loss.weighted(mask=[True]).forward(*NUMBERS) == loss.forward(*NUMBERS)
