@@ -317,7 +317,9 @@ def expected_pairs(
         }
         if DUAL in traces:
             stored = model, traces[MANUAL], targets, loss
-            local_of[DUAL] = expect_locally(*stored, reference=True) if differ else local_of[MANUAL]
+            local_of[DUAL] = local_of[MANUAL]
+            if differ:
+                local_of[DUAL] = expect_locally(*stored, reference=True, end_to_end=own)
         pairs = []
         for name, trace in traces.items():
             pairs.append((trace, own if name == MANUAL else theirs, View.END_TO_END, name))

@@ -65,3 +65,16 @@ def floatx(dtype: str) -> Iterator[None]:
         yield
     finally:
         keras.config.set_floatx(before)
+
+
+def set_mask(tensor: Any, mask: Any) -> None:
+    """Have Keras' losses leave out what a mask does.
+
+    Releases before 3.6 have no function for it.
+    """
+    _, keras = frameworks()
+    setter = getattr(keras.src.backend, "set_keras_mask", None)
+    if setter is None:
+        tensor._keras_mask = mask
+    else:
+        setter(tensor, mask)

@@ -17,7 +17,7 @@ from manual_backprop.activations import Activation
 from manual_backprop.losses import Loss
 from manual_backprop.regularizers import Regularizer
 from manual_backprop.typing import Array
-from reference.frameworks import frameworks
+from reference.frameworks import frameworks, set_mask
 from reference.modes import Mode
 from reference.twin import activation_twin, loss_twin, regularizer_twin
 
@@ -127,7 +127,7 @@ def _loss_call(
     names: tuple[str, ...],
     mode: Mode,
 ) -> Callable[..., tuple[Any, Any]]:
-    tf, keras = frameworks()
+    tf, _ = frameworks()
     dtype, _ = dtypes
     twin = loss_twin(key.loss, dtype)
     squash = None if behind is None else activation_twin(behind)
@@ -141,7 +141,7 @@ def _loss_call(
             if hides_logits:
                 predictions = tf.identity(predictions)
             if "mask" in extra:
-                keras.src.backend.set_keras_mask(predictions, extra["mask"])
+                set_mask(predictions, extra["mask"])
             value = twin(labels, predictions, sample_weight=extra.get("sample_weight"))
         grad = tape.gradient(value, given)
         return tf.identity(value), tf.zeros_like(given) if grad is None else grad

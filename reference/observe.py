@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from reference.frameworks import floatx, frameworks
+from reference.frameworks import floatx, frameworks, set_mask
 from reference.observation import (
     Call,
     Inputs,
@@ -75,7 +75,7 @@ def loss(
                 tape.watch(predictions)
                 outputs = predictions if squash is None else squash(predictions)
                 if mask is not None:
-                    _set_mask(outputs, mask)
+                    set_mask(outputs, mask)
                 if twin is None:
                     value = kind(targets, outputs, **arguments)
                 else:
@@ -92,16 +92,6 @@ def loss(
         return in_floatx(dtype, call)
 
     return observe(prepare, cases)
-
-
-def _set_mask(tensor: Any, mask: Any) -> None:
-    """Releases before 3.6 have no function for it."""
-    _, keras = frameworks()
-    setter = getattr(keras.src.backend, "set_keras_mask", None)
-    if setter is None:
-        tensor._keras_mask = mask
-    else:
-        setter(tensor, mask)
 
 
 def regularizer(

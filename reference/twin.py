@@ -15,7 +15,7 @@ from manual_backprop.losses import LOSSES, Loss
 from manual_backprop.regularizers import REGULARIZERS, Regularizer
 from manual_backprop.typing import Array
 from reference.architecture import Affine, Architecture
-from reference.frameworks import frameworks
+from reference.frameworks import frameworks, set_mask
 from reference.modes import Mode
 
 
@@ -92,12 +92,12 @@ class Program:
 
     def _loss(self, labels: Any, predictions: Any) -> Any:
         """Keras' loss, with the weights and the mask that the manual one has for its batch."""
-        tf, keras = frameworks()
+        tf, _ = frameworks()
         if self.mask is not None:
-            keras.src.backend.set_keras_mask(predictions, tf.constant(self.mask))
-        if self.sample_weight is None:
-            return self.loss(labels, predictions)
-        weight = tf.constant(self.sample_weight, self.loss_dtype)
+            set_mask(predictions, tf.constant(self.mask))
+        weight = self.sample_weight
+        if weight is not None:
+            weight = tf.constant(weight, self.loss_dtype)
         return self.loss(labels, predictions, sample_weight=weight)
 
     def _weight_penalties(self, weights: Sequence[Any]) -> list[Any]:
